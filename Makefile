@@ -1,0 +1,55 @@
+# One command sets up and runs the demo, one passes the tests; `make help` lists the rest.
+export REFINEBIO_HOME ?= $(CURDIR)/refinebio_home
+export DAGSTER_HOME ?= $(CURDIR)
+BIN := .venv/bin
+
+.PHONY: help setup demo test test-all lint format types dev bench lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: ## install everything that is missing
+	@containers/setup.sh
+
+demo: ## set up, process real reads through Dagster, print the first query and its answer
+	@containers/setup.sh demo
+	@$(BIN)/refinebio reference examples/demo/reference.yaml
+	@$(BIN)/refinebio survey examples/demo/samples.tsv
+	@$(BIN)/refinebio process E-MTAB-1147 KALLISTO-EXAMPLE
+	@$(BIN)/python examples/demo/first_query.py
+
+test: ## set up, lint, check types, run the tests
+	@containers/setup.sh test
+	@$(MAKE) --no-print-directory lint types
+	@$(BIN)/pytest -m 'not slow'
+
+test-all: ## the same with the slow tests
+	@containers/setup.sh test
+	@$(MAKE) --no-print-directory lint types
+	@$(BIN)/pytest
+
+lint:
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types:
+	@$(BIN)/mypy
+
+format: ## bring the code into shape
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+dev: ## open the Dagster UI on http://localhost:3000
+	@containers/setup.sh
+	@cd $(CURDIR) && $(BIN)/dagster dev -w workspace.yaml
+
+bench: ## run the benchmarks
+	@containers/setup.sh test
+	@for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+
+lock: ## resolve requirements.lock anew from pyproject.toml
+	@uv pip compile pyproject.toml --extra r --group dev --universal --generate-hashes \
+	  --no-annotate --no-header -q --upgrade -o requirements.lock
+
+clean: ## remove what the demo made
+	@rm -rf $(REFINEBIO_HOME) .dagster

@@ -1,0 +1,180 @@
+"""The experiment tier: one operation carries a batch of experiments through its stages.
+
+Partition: `experiments`. A run takes a contiguous range of keys and any subset of the
+stages. Each key goes through them in order; its failure is its own: keys that came
+through are materialized one by one, as they finish, and the step fails at the end,
+naming those that did not.
+"""
+
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from refinebio_assets.assets.previews import column_schema
+from refinebio_assets.assets.progress import Progress
+from refinebio_assets.assets.raw import fetch_raw_samples
+from refinebio_assets.assets.rnaseq import count_genes, quantify_transcripts
+from refinebio_assets.assets.stage import ExperimentsConfig, Stage, Toolbox
+from refinebio_assets.assets.survey import survey_experiment
+from refinebio_assets.errors import RefinebioError, UnexpectedError
+from refinebio_assets.partitions import experiments
+from refinebio_assets.resources.downloads import Downloads
+from refinebio_assets.resources.r import R
+from refinebio_assets.resources.salmon import Salmon
+from refinebio_assets.resources.sra_toolkit import SraToolkit
+from refinebio_assets.resources.storage import Storage
+from refinebio_assets.tables import EXPERIMENTS, GENE_COUNTS, QUANTIFICATIONS
+
+BATCH = 50
+RETRIES = 2
+SECONDS_BEFORE_RETRY = 30
+LISTED = 20
+
+STAGES: dict[str, Stage] = {
+    "experiment_metadata": survey_experiment,
+    "raw_samples": fetch_raw_samples,
+    "transcript_quantification": quantify_transcripts,
+    "gene_counts": count_genes,
+}
+
+SPECS = [
+    dg.AssetSpec(
+        "experiment_metadata",
+        group_name="survey",
+        kinds={"parquet"},
+        skippable=True,
+        description="An experiment's record: the experiment, its samples, what the submitter "
+        "said of them, and the files they name. Written to processed/experiments/.",
+        metadata={"dagster/column_schema": column_schema(EXPERIMENTS)},
+    ),
+    dg.AssetSpec(
+        "raw_samples",
+        deps=["experiment_metadata"],
+        group_name="raw",
+        skippable=True,
+        description="The raw files of every sample: fetched if remote, verified to the last "
+        "record, digested and measured. Fetched copies are dropped once processed.",
+    ),
+    dg.AssetSpec(
+        "transcript_quantification",
+        deps=["raw_samples", "salmon_index_short", "salmon_index_long"],
+        group_name="rnaseq",
+        kinds={"salmon"},
+        skippable=True,
+        description="One Salmon output folder per run under processed/quant/, as Salmon wrote "
+        "it, and a table of rates. The index follows from the read length: k = 31 above "
+        "75 bases, else k = 23.",
+        metadata={"dagster/column_schema": column_schema(QUANTIFICATIONS)},
+    ),
+    dg.AssetSpec(
+        "gene_counts",
+        deps=["transcript_quantification", "gene_map"],
+        group_name="rnaseq",
+        kinds={"parquet"},
+        skippable=True,
+        description="Genes × samples by tximport: length-scaled TPM, and the unscaled counts, "
+        "effective lengths and TPM. Written to processed/expression/.",
+        metadata={"dagster/column_schema": column_schema(GENE_COUNTS)},
+    ),
+]
+
+WARNINGS = {
+    ("transcript_quantification", "mapping_rate"): "Samples of which few fragments map.",
+    ("transcript_quantification", "reads"): "Samples with few fragments.",
+    ("transcript_quantification", "library_type"): "Reads that contradict their library type.",
+    ("gene_counts", "genes_detected"): "Samples in which few genes are seen.",
+    ("gene_counts", "all_samples_processed"): "Samples that have no values, with their reason "
+    "in sample_status.",
+}
+ERRORS = {
+    ("gene_counts", "same_samples"): "The matrix and the sample table name the same samples.",
+}
+
+
+@dg.multi_asset(
+    name="experiments",
+    specs=SPECS,
+    partitions_def=experiments,
+    can_subset=True,
+    backfill_policy=dg.BackfillPolicy.multi_run(BATCH),
+    check_specs=[
+        dg.AssetCheckSpec(name, asset=asset, description=what)
+        for (asset, name), what in {**WARNINGS, **ERRORS}.items()
+    ],
+    retry_policy=dg.RetryPolicy(
+        max_retries=RETRIES,
+        delay=SECONDS_BEFORE_RETRY,
+        backoff=dg.Backoff.EXPONENTIAL,
+        jitter=dg.Jitter.PLUS_MINUS,
+    ),
+)
+def experiment_assets(
+    context: dg.AssetExecutionContext,
+    config: ExperimentsConfig,
+    storage: Storage,
+    downloads: Downloads,
+    sra_toolkit: SraToolkit,
+    salmon: Salmon,
+    r: R,
+) -> Iterator[Any]:
+    """Carry every experiment of the batch through the selected stages."""
+    toolbox = Toolbox(
+        storage, downloads, sra_toolkit, salmon, r, config, context.log.info, context.run_id
+    )
+    selected = {key.path[-1] for key in context.selected_asset_keys}
+    stages = {name: stage for name, stage in STAGES.items() if name in selected}
+    batch = Progress(context.log.info, "Batch", len(context.partition_keys), "experiments", every=0)
+    failed: dict[str, RefinebioError] = {}
+    findings: dict[tuple[str, str], list[str]] = {}
+    transient = False
+    for experiment in context.partition_keys:
+        for name, stage in stages.items():
+            try:
+                outcome = stage(experiment, toolbox)
+            except Exception as fault:  # noqa: BLE001  # it is this experiment's alone
+                error = _as_error(fault)
+                context.log.error(f"{experiment}: {name}: {error}")
+                failed[experiment] = error
+                transient |= error.transient
+                break
+            transient |= outcome.transient
+            for check, problems in outcome.findings.items():
+                findings.setdefault((name, check), []).extend(problems)
+            yield dg.AssetMaterialization(name, partition=experiment, metadata=outcome.metadata)
+        batch.advance()
+    if transient and context.retry_number < RETRIES:
+        raise dg.Failure("Some samples may come through on another try.")
+    yield from _check_results(context, findings)
+    if failed:
+        raise dg.Failure(
+            f"{len(failed)} of {len(context.partition_keys)} experiments failed: "
+            + "; ".join(f"{key}: {error}" for key, error in list(failed.items())[:LISTED]),
+            metadata={"failed_experiments": list(failed)},
+            allow_retries=False,
+        )
+
+
+def _as_error(fault: Exception) -> RefinebioError:
+    if isinstance(fault, RefinebioError):
+        return fault
+    return UnexpectedError("".join(traceback.format_exception(fault)))
+
+
+def _check_results(
+    context: dg.AssetExecutionContext, findings: dict[tuple[str, str], list[str]]
+) -> Iterator[dg.AssetCheckResult]:
+    for key in context.selected_asset_check_keys:
+        check = (key.asset_key.path[-1], key.name)
+        problems = findings.get(check)
+        if problems is None:
+            continue
+        yield dg.AssetCheckResult(
+            asset_key=key.asset_key,
+            check_name=key.name,
+            passed=not problems,
+            severity=dg.AssetCheckSeverity.ERROR if check in ERRORS else dg.AssetCheckSeverity.WARN,
+            description="; ".join(problems[:LISTED]) or "Nothing to complain of.",
+            metadata={"n_problems": len(problems)},
+        )

@@ -1,0 +1,69 @@
+"""Small things to look at in the Dagster UI: preview tables and bar plots.
+
+Metadata is stored with every event, so these stay within a few kilobytes.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import dagster as dg
+
+from refinebio_assets.tables import Table
+
+MOST_BARS = 24
+BAR_HEIGHT = 16
+
+
+def table(rows: Sequence[Mapping[str, object]], most: int = 10) -> dg.MarkdownMetadataValue:
+    """The first rows as a Markdown table."""
+    if not rows:
+        return dg.MetadataValue.md("_no rows_")
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows[:most]]
+    if len(rows) > most:
+        lines.append(f"\n… and {len(rows) - most} more")
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def bars(values: Mapping[str, float], unit: str) -> dg.MarkdownMetadataValue:
+    """A horizontal bar plot (an inline SVG of at most 24 bars)."""
+    shown = dict(list(values.items())[:MOST_BARS])
+    longest = max([*shown.values(), 1e-9])
+    height = BAR_HEIGHT * len(shown) + 4
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="420" height="{height}" '
+        'font-family="sans-serif" font-size="11" fill="#888">'
+    ]
+    for row, (name, value) in enumerate(shown.items()):
+        y = BAR_HEIGHT * row + 2
+        width = max(180 * value / longest, 1)
+        parts.append(
+            f'<text x="135" y="{y + 10}" text-anchor="end">{escape(name[:20])}</text>'
+            f'<rect x="140" y="{y}" width="{width:.0f}" height="12" fill="#4f43dd"/>'
+            f'<text x="{145 + width:.0f}" y="{y + 10}">{_number(value)} {escape(unit)}</text>'
+        )
+    parts.append("</svg>")
+    encoded = base64.b64encode("".join(parts).encode()).decode()
+    return dg.MetadataValue.md(f"![{unit} per sample](data:image/svg+xml;base64,{encoded})")
+
+
+def column_schema(declared: Table) -> dg.TableSchema:
+    """A declared table as Dagster shows it."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(column.name, column.type, column.comment) for column in declared.columns
+        ]
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
+
+
+def _cell(value: object) -> str:
+    text = _number(value) if isinstance(value, float) else "" if value is None else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")[:120]

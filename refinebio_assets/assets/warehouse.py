@@ -1,0 +1,32 @@
+"""`warehouse`: the DuckDB catalogue over everything published."""
+
+import dagster as dg
+
+from refinebio_assets.assets import previews
+from refinebio_assets.resources.storage import Storage
+from refinebio_assets.resources.warehouse import Warehouse
+
+
+@dg.asset(
+    deps=["experiment_metadata", "gene_counts", "gene_map"],
+    group_name="warehouse",
+    kinds={"duckdb"},
+)
+def warehouse(
+    context: dg.AssetExecutionContext, storage: Storage, warehouse_database: Warehouse
+) -> dg.MaterializeResult:
+    """`refinebio.duckdb`: metadata tables and views over the Parquet files.
+
+    Rebuilt from the files and swapped in by rename; readers are never interrupted.
+    """
+    counts = warehouse_database.build(storage)
+    context.log.info(f"{counts.get('samples', 0):,} samples in the catalogue")
+    return dg.MaterializeResult(
+        metadata={
+            **{f"rows_{table}": rows for table, rows in counts.items()},
+            "path": dg.MetadataValue.path(storage.catalogue()),
+            "preview": previews.table(
+                [{"table": table, "rows": rows} for table, rows in counts.items()], most=30
+            ),
+        }
+    )

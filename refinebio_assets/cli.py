@@ -1,0 +1,208 @@
+"""The `refinebio` command.
+
+Heavy modules, Dagster among them, are imported inside the commands that need them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from refinebio_assets import __version__
+from refinebio_assets.errors import RefinebioError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Gene-expression data, processed uniformly, as tables to compute on.",
+    pretty_exceptions_enable=False,
+)
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """End with exit code 1 and the error's own words instead of a traceback."""
+    try:
+        yield
+    except RefinebioError as error:
+        err.print(f"[bold red]{error.code}[/]: ", end="")
+        err.print(str(error), markup=False, highlight=False)
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def doctor() -> None:
+    """Say which outside programs are installed, which version, and how to mend what is missing."""
+    from refinebio_assets.resources.doctor import examine
+
+    findings = examine()
+    table = Table("", "what", "version", "remark")
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.ok else "[red]missing[/]"
+        table.add_row(mark, finding.what, finding.version or "–", finding.remark)
+    out.print(table)
+    missing = sum(not finding.ok for finding in findings)
+    if missing:
+        err.print(f"{missing} of {len(findings)} must be mended.")
+        raise typer.Exit(1)
+
+
+@app.command()
+def survey(
+    sheets: Annotated[list[str], typer.Argument(help="Sample sheets: paths or fsspec URLs.")],
+) -> None:
+    """Register the experiments of sample sheets, so that they can be processed."""
+    from refinebio_assets.partitions import register_experiments
+    from refinebio_assets.resources.registry import register_sample_sheet
+    from refinebio_assets.resources.storage import Storage
+
+    with errors_told(), dagster_instance() as instance:
+        found = [each for sheet in sheets for each in register_sample_sheet(Storage(), sheet)]
+        new = register_experiments(instance, found)
+    for each in found:
+        state = "new" if each.experiment in new else "known"
+        out.print(
+            f"{each.experiment} ({state}): {len(each.samples)} samples, {each.technology}, "
+            f"{', '.join(each.organisms)}"
+        )
+
+
+@app.command()
+def reference(
+    catalogues: Annotated[list[str], typer.Argument(help="Reference catalogues (YAML).")],
+    build: Annotated[bool, typer.Option(help="Build transcriptome and indices now.")] = True,
+) -> None:
+    """Register the organisms of reference catalogues and build their Salmon indices."""
+    from refinebio_assets.partitions import register_organisms
+    from refinebio_assets.resources.registry import register_references
+    from refinebio_assets.resources.storage import Storage
+
+    with errors_told(), dagster_instance() as instance:
+        found = [each for name in catalogues for each in register_references(Storage(), name)]
+        register_organisms(instance, [each.organism for each in found])
+        for each in found:
+            out.print(f"{each.organism}: {each.database} {each.release}, {each.assembly}")
+            if build:
+                _run(instance, "build_references", "organism", [each.organism])
+
+
+@app.command()
+def process(
+    experiments: Annotated[list[str], typer.Argument(help="Registered experiments.")],
+    parallel_samples: Annotated[int, typer.Option(help="Samples at a time.", min=1)] = 1,
+) -> None:
+    """Process experiments from raw files to genes, then rebuild the catalogue."""
+    with errors_told(), dagster_instance() as instance:
+        settings = {"ops": {"experiments": {"config": {"parallel_samples": parallel_samples}}}}
+        good = _run(instance, "process_experiments", "experiment", experiments, settings)
+        good &= _run(instance, "build_warehouse", "catalogue", [])
+    if not good:
+        raise typer.Exit(1)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="An SQL query over the catalogue.")],
+    rows: Annotated[int, typer.Option(help="Most rows to show.")] = 40,
+) -> None:
+    """Ask the DuckDB catalogue a question."""
+    import duckdb
+
+    from refinebio_assets.resources.storage import Storage
+    from refinebio_assets.resources.warehouse import Warehouse
+
+    try:
+        with Warehouse().connect(Storage()) as database:
+            out.print(str(database.sql(sql).limit(rows)), markup=False, highlight=False)
+    except duckdb.Error as error:
+        err.print(str(error), markup=False, highlight=False)
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def tximport(
+    quant_dir: Annotated[Path, typer.Argument(help="Holds <sample>/quant.sf or <sample>_quant.sf")],
+    gene_map: Annotated[Path, typer.Option(help="Table or GTF: transcript, gene.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="TSV to write.")],
+    counts_from_abundance: Annotated[
+        str, typer.Option(help="lengthScaledTPM, scaledTPM or no (estimated counts).")
+    ] = "lengthScaledTPM",
+    ignore_transcript_version: Annotated[
+        bool, typer.Option(help="Match transcripts without their version.")
+    ] = False,
+) -> None:
+    """Bring Salmon's transcript estimates to genes, as R's tximport does."""
+    from refinebio_assets.rnaseq.transcriptome import gene_map_from_file
+    from refinebio_assets.rnaseq.tximport import find_quant_files, gene_level, write_tsv
+
+    with errors_told():
+        genes = gene_level(
+            find_quant_files(quant_dir),
+            gene_map_from_file(gene_map),
+            ignore_transcript_version=ignore_transcript_version,
+        )
+        matrices = {
+            "lengthScaledTPM": genes.length_scaled_tpm,
+            "scaledTPM": genes.scaled_tpm,
+            "no": lambda: genes.counts,
+        }
+        if counts_from_abundance not in matrices:
+            raise typer.BadParameter(f"one of {', '.join(matrices)}")
+        write_tsv(output, genes.genes, genes.samples, matrices[counts_from_abundance]())
+    err.print(f"{len(genes.genes):,} genes × {len(genes.samples)} samples -> {output}")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    out.print(__version__)
+
+
+@contextmanager
+def dagster_instance() -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of DAGSTER_HOME, or of the nearest folder with a dagster.yaml."""
+    import dagster as dg
+
+    if "DAGSTER_HOME" not in os.environ:
+        here = Path.cwd()
+        homes = [folder for folder in (here, *here.parents) if (folder / "dagster.yaml").exists()]
+        if not homes:
+            raise RefinebioError(
+                "There is no dagster.yaml here.",
+                remedy="Run this in the project's folder, or set DAGSTER_HOME.",
+            )
+        os.environ["DAGSTER_HOME"] = str(homes[0])
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def _run(
+    instance: dg.DagsterInstance,
+    job: str,
+    what: str,
+    keys: list[str],
+    settings: dict[str, Any] | None = None,
+) -> bool:
+    """Run a job for partitions, showing Dagster's own log; False where something failed."""
+    from refinebio_assets.running import run_job
+
+    good = True
+    for batch in run_job(instance, job, keys, settings):
+        name = ", ".join(batch.keys) or what
+        good &= not batch.errors
+        out.print(f"[red]failed[/]: {name}" if batch.errors else f"[green]done[/]: {name}")
+        for error in batch.errors:
+            err.print(error, markup=False, highlight=False)
+    return good

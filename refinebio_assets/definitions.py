@@ -1,0 +1,56 @@
+"""What Dagster loads, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from refinebio_assets.assets.experiments import experiment_assets
+from refinebio_assets.assets.reference import (
+    salmon_index_long,
+    salmon_index_short,
+    transcriptome_assets,
+)
+from refinebio_assets.assets.warehouse import warehouse
+from refinebio_assets.console import short_console
+from refinebio_assets.jobs import JOBS
+from refinebio_assets.resources.downloads import Downloads
+from refinebio_assets.resources.r import R
+from refinebio_assets.resources.rsem import Rsem
+from refinebio_assets.resources.salmon import Salmon
+from refinebio_assets.resources.sra_toolkit import SraToolkit
+from refinebio_assets.resources.storage import Storage
+from refinebio_assets.resources.warehouse import Warehouse
+
+ASSETS = [
+    transcriptome_assets,
+    salmon_index_short,
+    salmon_index_long,
+    experiment_assets,
+    warehouse,
+]
+
+
+def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The definitions, with some resources replaced (tests, special installations)."""
+    return dg.Definitions(
+        assets=ASSETS,
+        jobs=JOBS,
+        resources={
+            "storage": Storage(),
+            "warehouse_database": Warehouse(),
+            "downloads": Downloads(),
+            "salmon": Salmon(),
+            "sra_toolkit": SraToolkit(),
+            "rsem": Rsem(),
+            "r": R(),
+            **(resources or {}),
+        },
+        executor=dg.in_process_executor,
+        loggers={"console": short_console},
+    )
+
+
+defs = build_defs()

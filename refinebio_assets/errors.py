@@ -1,0 +1,232 @@
+"""Every error that this platform raises on purpose, with its reason code.
+
+A reason code is what `sample_status.reason_code` holds: stable, lower case, for
+machines. The message says what was found; `remedy` says what a person can do. Not
+here: retry policy (an error only says whether a second try can help).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RefinebioError(Exception):
+    """Base class.
+
+    `transient`: the same work may succeed on a second try. `blames_sample`: the fault lies
+    in the sample's own data, so that its experiment need not wait for it.
+    """
+
+    code: ClassVar[str] = "error"
+    remedy: ClassVar[str] = ""
+    transient: ClassVar[bool] = False
+    blames_sample: bool = False
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if remedy is not None:
+            self.remedy = remedy  # type: ignore[misc]  # an instance may know better advice
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+# --- the survey -----------------------------------------------------------------------
+
+
+class InvalidAccession(RefinebioError):
+    """A name that may not become a partition key or a folder."""
+
+    code = "invalid_accession"
+    remedy = "Use 1-100 letters, digits, '.', '_' or '-', beginning with a letter or digit."
+
+
+class InvalidSampleSheet(RefinebioError):
+    """A sample sheet that cannot be understood; nothing of it is taken."""
+
+    code = "invalid_sample_sheet"
+    remedy = "See docs/samplesheet.md for the columns."
+
+
+class ExperimentNotFound(RefinebioError):
+    """No source knows this experiment."""
+
+    code = "experiment_not_found"
+    remedy = "Register its sample sheet with `refinebio survey SHEET`."
+
+
+# --- raw files ------------------------------------------------------------------------
+
+
+class RawFileMissing(RefinebioError):
+    """A file that the sample names is not where it should be."""
+
+    code = "raw_file_missing"
+    blames_sample = True
+    remedy = "Check the path in the sample sheet."
+
+
+class DownloadFailed(RefinebioError):
+    """The source did not give the whole file."""
+
+    code = "download_failed"
+    remedy = "Run the experiment again: the download continues where it stopped."
+    transient = True
+
+
+class ChecksumMismatch(RefinebioError):
+    """The file's digest or size is not the one its source states."""
+
+    code = "checksum_mismatch"
+    blames_sample = True
+    remedy = "Fetch the file again, or correct the checksum in the sample sheet."
+
+
+class UnsupportedRawFile(RefinebioError):
+    """The content is not of a kind that can be processed (an HTML page, an empty file, …)."""
+
+    code = "unsupported_raw_file"
+    blames_sample = True
+    remedy = "Provide FASTQ (plain or gzip) or an .sra file."
+
+
+class InvalidFastq(RefinebioError):
+    """A FASTQ whose records cannot be read."""
+
+    code = "invalid_fastq"
+    blames_sample = True
+    remedy = "Export the reads again."
+
+
+class TruncatedFastq(InvalidFastq):
+    """A FASTQ that ends in the middle of a record or of its gzip stream."""
+
+    code = "truncated_fastq"
+    remedy = "Copy or download the file again, whole."
+
+
+class EmptyReads(InvalidFastq):
+    """No read at all."""
+
+    code = "no_reads"
+    remedy = "Check that the run was exported."
+
+
+class UnequalMates(InvalidFastq):
+    """Two mate files that do not hold the same reads in the same order."""
+
+    code = "unequal_mates"
+    remedy = "Pair the files again (for example with `fastp` or `repair.sh`)."
+
+
+class InvalidRun(RefinebioError):
+    """An .sra file that sra-toolkit cannot read to its end."""
+
+    code = "invalid_sra_run"
+    blames_sample = True
+    remedy = "Fetch the run again; `vdb-validate` tells whether the copy is whole."
+
+
+# --- reference and quantification -----------------------------------------------------
+
+
+class InvalidReference(RefinebioError):
+    """A genome, annotation or transcript file that cannot become a transcriptome."""
+
+    code = "invalid_reference"
+    remedy = "Check the organism's entry in the reference catalogue."
+
+
+class UnsupportedOrganism(RefinebioError):
+    """The reference catalogue has no entry for the organism."""
+
+    code = "unsupported_organism"
+    blames_sample = True
+    remedy = "Add the organism to the reference catalogue (docs/references.md)."
+
+
+class MissingIndex(RefinebioError):
+    """The organism has no Salmon index of the length that the reads need."""
+
+    code = "missing_index"
+    remedy = "Materialize the organism's salmon_index_short and salmon_index_long."
+
+
+class ReadsDoNotMatchReference(RefinebioError):
+    """Salmon could assign almost nothing: wrong organism, or a very bad sample."""
+
+    code = "reads_do_not_match_reference"
+    blames_sample = True
+    remedy = "Check the sample's organism; the reads hardly map to its transcriptome."
+
+
+class InvalidQuantification(RefinebioError):
+    """A quant.sf that is truncated, malformed or made with another index than its neighbours."""
+
+    code = "invalid_quantification"
+    remedy = "Quantify the sample again."
+
+
+class ExperimentIncomplete(RefinebioError):
+    """Too few of an experiment's samples are quantified for tximport to run."""
+
+    code = "experiment_incomplete"
+    remedy = "Run the experiment again when the waiting samples can be processed."
+
+
+class NoSampleLeft(RefinebioError):
+    """Not one sample of the experiment came through a stage."""
+
+    code = "no_sample_left"
+    remedy = "The sample statuses say why, one by one."
+
+
+class UnexpectedError(RefinebioError):
+    """A fault of this program; the run's log has the details."""
+
+    code = "unexpected_error"
+    remedy = "Please report it."
+
+
+# --- tools and the machine ------------------------------------------------------------
+
+
+class ToolMissing(RefinebioError):
+    """An outside program or R package is not installed."""
+
+    code = "tool_missing"
+
+
+class ToolTooOld(RefinebioError):
+    """An outside program is older than this code needs."""
+
+    code = "tool_too_old"
+
+
+class ToolFailed(RefinebioError):
+    """An outside program ended with an error; the message carries its last lines."""
+
+    code = "tool_failed"
+
+    def __init__(self, message: str, *, returncode: int, tail: list[str]) -> None:
+        super().__init__(message)
+        self.returncode = returncode
+        self.tail = tail
+        self.blames_sample = returncode > 0  # it refused; killed by a signal, it did not
+
+
+class ToolTimedOut(RefinebioError):
+    """An outside program ran longer than its limit."""
+
+    code = "tool_timed_out"
+    blames_sample = True
+    remedy = "Raise the time limit of the tool's resource if the sample is worth it."
+
+
+class DiskFull(RefinebioError):
+    """No space left where the results are written."""
+
+    code = "disk_full"
+    remedy = "Free space under REFINEBIO_HOME, then run the experiment again."
+    transient = True

@@ -1,0 +1,39 @@
+"""The partition definitions and how keys are added to them, nothing else.
+
+Keys are permanent, so they are checked (metadata.accessions, metadata.organisms) before
+they come here. Batches of a backfill are contiguous in registration order, so new
+experiments are registered in sorted waves: organism, technology, size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from refinebio_assets.sources.records import Experiment
+
+experiments = dg.DynamicPartitionsDefinition(name="experiments")
+organisms = dg.DynamicPartitionsDefinition(name="organisms")
+
+
+def register_experiments(instance: dg.DagsterInstance, surveyed: Iterable[Experiment]) -> list[str]:
+    """Add experiments as partitions; return the keys that are new, in the order added."""
+    wave = sorted(
+        surveyed,
+        key=lambda each: (each.organisms, each.technology, len(each.samples), each.experiment),
+    )
+    known = set(instance.get_dynamic_partitions("experiments"))
+    new = [each.experiment for each in wave if each.experiment not in known]
+    instance.add_dynamic_partitions("experiments", new)
+    return new
+
+
+def register_organisms(instance: dg.DagsterInstance, names: Iterable[str]) -> list[str]:
+    """Add organisms as partitions; return the keys that are new."""
+    known = set(instance.get_dynamic_partitions("organisms"))
+    new = sorted(set(names) - known)
+    instance.add_dynamic_partitions("organisms", new)
+    return new

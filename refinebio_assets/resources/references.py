@@ -1,0 +1,70 @@
+"""The references that are built: which organism has which index, and where it lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from refinebio_assets.errors import MissingIndex, UnsupportedOrganism
+from refinebio_assets.resources.storage import Storage, read_json
+
+TRANSCRIPTS = "transcripts.fa.gz"
+GENE_MAP = "gene_map.parquet"
+
+
+@dataclass(frozen=True)
+class BuiltIndex:
+    """A finished Salmon index of an organism's transcriptome."""
+
+    organism: str
+    length: str
+    folder: Path
+    sha256: str
+    created_at: str
+    database: str
+    release: str
+    assembly: str
+
+
+def transcriptome_folder(reference: Path) -> Path:
+    """Where the transcripts and the gene map of one release lie."""
+    return reference / "transcriptome"
+
+
+def gene_map_path(reference: Path) -> Path:
+    """The gene map of one release."""
+    return transcriptome_folder(reference) / GENE_MAP
+
+
+def index_folder(reference: Path, length: str) -> Path:
+    """Where the short or long index of one release lies."""
+    return reference / f"salmon_index_{length}"
+
+
+def transcriptome_record(reference: Path) -> dict[str, Any] | None:
+    """What the `transcriptome` asset recorded; None where it is not built."""
+    return read_json(transcriptome_folder(reference) / "reference.json")
+
+
+def newest_index(storage: Storage, organism: str, length: str) -> BuiltIndex:
+    """The index of that length that was built last.
+
+    Raises
+    ------
+    UnsupportedOrganism
+        If nothing is known of the organism.
+    MissingIndex
+        If it has no such index yet.
+    """
+    root = storage.root / "reference" / organism
+    records = [read_json(path) for path in root.glob(f"*/salmon_index_{length}/index.json")]
+    built = [record for record in records if record is not None]
+    if built:
+        newest = max(built, key=lambda record: str(record["created_at"]))
+        return BuiltIndex(
+            **{**newest, "folder": root / newest["release"] / f"salmon_index_{length}"}
+        )
+    if not root.exists() and not (storage.reference_catalogues() / f"{organism}.json").exists():
+        raise UnsupportedOrganism(f"The reference catalogue has no entry for {organism}.")
+    raise MissingIndex(f"{organism} has no {length} Salmon index.")

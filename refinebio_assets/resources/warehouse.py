@@ -1,0 +1,153 @@
+"""The DuckDB catalogue: built aside from the files under REFINEBIO_HOME, swapped in by rename.
+
+Parquet is the truth; the catalogue holds copies of the small tables and views over the
+expression files, and can be rebuilt at any time. Readers never wait: whoever has the old
+file open goes on reading it. The SELECTs are in `warehouse_queries`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import Field
+
+from refinebio_assets.resources.references import (
+    GENE_MAP,
+    index_folder,
+    transcriptome_folder,
+    transcriptome_record,
+)
+from refinebio_assets.resources.storage import Storage
+from refinebio_assets.resources.warehouse_queries import MACROS, TABLES, VIEWS
+from refinebio_assets.tables import CATALOGUE, GENES, ORGANISMS, Table
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+class Warehouse(dg.ConfigurableResource):
+    """Builds and opens the catalogue."""
+
+    memory_limit: str = Field(default="2GB", description="Memory DuckDB may use while building.")
+
+    def build(self, storage: Storage) -> dict[str, int]:
+        """Rebuild the catalogue and swap it in; return the rows of each table (not view)."""
+        import duckdb
+
+        final = storage.catalogue()
+        config = {"memory_limit": self.memory_limit}
+        with (
+            storage.publish_file(final) as staged,
+            duckdb.connect(staged, config=config) as database,
+        ):
+            database.begin()
+            _fill(database, storage)
+            _comment(database)
+            counts = _counts(database)
+            database.commit()
+        return counts
+
+    def connect(self, storage: Storage) -> duckdb.DuckDBPyConnection:
+        """Open the catalogue for reading."""
+        import duckdb
+
+        return duckdb.connect(storage.catalogue(), read_only=True)
+
+
+def _fill(database: duckdb.DuckDBPyConnection, storage: Storage) -> None:
+    processed = storage.root / "processed"
+    files = {
+        "survey": processed / "experiments" / "*.parquet",
+        "statuses": processed / "sample_status" / "*" / "*.parquet",
+        "quantifications": processed / "quantifications" / "*.parquet",
+        "rnaseq": processed / "expression" / "organism=*" / "technology=RNA-SEQ" / "*.parquet",
+    }
+    declared = {table.name: table for table in CATALOGUE}
+    for kind, queries in (("TABLE", TABLES), ("VIEW", VIEWS)):
+        for name, (needs, query) in queries.items():
+            glob = files.get(needs)
+            if glob is None or _any_match(processed, glob):
+                body = query.replace("$files", _literal(glob)) if glob else query
+            else:
+                body = _nothing(declared[name])
+            database.execute(f"CREATE {kind} {name} AS {body}")
+    _fill_references(database, storage)
+    for macro in MACROS:
+        database.execute(macro)
+
+
+def _fill_references(database: duckdb.DuckDBPyConnection, storage: Storage) -> None:
+    database.execute(f"CREATE TABLE {ORGANISMS.name} AS {_nothing(ORGANISMS)}")
+    database.execute(f"CREATE TABLE {GENES.name} AS {_nothing(GENES)}")
+    for organism in sorted((storage.root / "reference").glob("*")):
+        built = [
+            (record, reference)
+            for reference in organism.iterdir()
+            if (record := transcriptome_record(reference))
+        ]
+        if built:
+            record, reference = max(built, key=lambda each: str(each[0]["created_at"]))
+            _insert_reference(database, record, reference)
+
+
+def _insert_reference(
+    database: duckdb.DuckDBPyConnection, record: dict[str, Any], reference: Path
+) -> None:
+    row = {
+        **record,
+        "has_short_index": index_folder(reference, "short").exists(),
+        "has_long_index": index_folder(reference, "long").exists(),
+    }
+    values = [row.get(name) for name in ORGANISMS.column_names()]
+    marks = ", ".join("?" for _ in values)
+    database.execute(f"INSERT INTO {ORGANISMS.name} VALUES ({marks})", values)  # noqa: S608
+    database.execute(
+        "INSERT INTO genes SELECT ?, gene, any_value(symbol), count(*) "
+        "FROM read_parquet(?) GROUP BY gene ORDER BY gene",
+        [record["organism"], str(transcriptome_folder(reference) / GENE_MAP)],
+    )
+
+
+def _any_match(folder: Path, glob: Path) -> bool:
+    return next(folder.glob(str(glob.relative_to(folder))), None) is not None
+
+
+def _literal(glob: Path) -> str:
+    """A glob as an SQL literal; only its own last parts may hold wildcards."""
+    return "'" + str(glob).replace("'", "''") + "'"
+
+
+def _nothing(table: Table) -> str:
+    columns = ", ".join(f"NULL::{column.type} AS {column.name}" for column in table.columns)
+    return f"SELECT {columns} WHERE false"
+
+
+def _comment(database: duckdb.DuckDBPyConnection) -> None:
+    """Put the declared meanings on the catalogue's tables, views and columns."""
+    kinds = dict(
+        database.execute(
+            "SELECT table_name, CASE table_type WHEN 'VIEW' THEN 'VIEW' ELSE 'TABLE' END "
+            "FROM information_schema.tables"
+        ).fetchall()
+    )
+    for table in CATALOGUE:
+        _set_comment(database, kinds[table.name], table.name, table.meaning)
+        for column in table.columns:
+            _set_comment(database, "COLUMN", f"{table.name}.{column.name}", column.comment)
+
+
+def _set_comment(database: duckdb.DuckDBPyConnection, kind: str, name: str, comment: str) -> None:
+    text = comment.replace("'", "''")
+    database.execute(f"COMMENT ON {kind} {name} IS '{text}'")
+
+
+def _counts(database: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    names = [
+        name for (name,) in database.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+    ]
+    return {
+        name: database.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]  # noqa: S608
+        for name in sorted(names)
+    }

@@ -1,0 +1,269 @@
+"""Every published table, once: its columns, their types, meaning and units.
+
+Parquet files are written, the DuckDB catalogue is commented and Dagster's column
+schemas are shown from these declarations. Light on purpose: no data-frame library is
+imported here, types are DuckDB's names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: `type` is a DuckDB type, `unit` is empty for what has none."""
+
+    name: str
+    type: str
+    meaning: str
+    unit: str = ""
+
+    @property
+    def comment(self) -> str:
+        """The meaning with its unit."""
+        return f"{self.meaning} [{self.unit}]" if self.unit else self.meaning
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table or view of the catalogue."""
+
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+
+    def column_names(self) -> list[str]:
+        """The columns in order."""
+        return [column.name for column in self.columns]
+
+
+def _text(name: str, meaning: str) -> Column:
+    return Column(name, "VARCHAR", meaning)
+
+
+EXPERIMENT = _text("experiment", "Accession of the experiment, e.g. GSE…, SRP…, E-MTAB-…")
+SAMPLE = _text("sample", "Accession of the sample: GSM…, or the run SRR/ERR/DRR…")
+ORGANISM = _text("organism", "Scientific name, upper case, words joined by '_'")
+LINEAGE = (
+    _text("code_version", "Version of refinebio_assets that wrote the row"),
+    _text("run_id", "Dagster run that wrote the row"),
+    Column("recorded_at", "TIMESTAMP WITH TIME ZONE", "When the row was written"),
+)
+
+EXPERIMENTS = Table(
+    "experiments",
+    "One row per experiment, as its source describes it.",
+    (
+        EXPERIMENT,
+        _text("alternate_accession", "The same experiment at another source"),
+        _text("source_database", "GEO, SRA, ARRAY_EXPRESS or LOCAL"),
+        _text("source_url", "Where the record can be read"),
+        _text("title", "Title"),
+        _text("description", "Description"),
+        _text("protocol_description", "Protocols, as JSON"),
+        _text("technology", "MICROARRAY, RNA-SEQ, or several joined by ';'"),
+        Column("organisms", "VARCHAR[]", "Organisms of its samples"),
+        _text("submitter_institution", "Institution of the submitter"),
+        Column("has_publication", "BOOLEAN", "Whether a publication is known"),
+        _text("publication_title", "Title of the publication"),
+        _text("publication_doi", "DOI of the publication"),
+        Column("publication_authors", "VARCHAR[]", "Authors of the publication"),
+        _text("pubmed_id", "PubMed id of the publication"),
+        Column("source_first_published", "TIMESTAMP WITH TIME ZONE", "First public at the source"),
+        Column("source_last_modified", "TIMESTAMP WITH TIME ZONE", "Last changed at the source"),
+        Column("num_samples", "INTEGER", "Samples found by the survey", "samples"),
+        _text("source_sha256", "SHA-256 of the document that was read"),
+        *LINEAGE,
+    ),
+)
+
+HARMONISED_FIELDS = (
+    _text("sex", "Harmonised: female, male, or as submitted"),
+    Column("age", "DOUBLE", "Harmonised: age, in the submitter's unit"),
+    _text("specimen_part", "Harmonised: tissue, organ or cell type"),
+    _text("genetic_information", "Harmonised: strain, genotype or background"),
+    _text("developmental_stage", "Harmonised: developmental stage"),
+    _text("disease", "Harmonised: disease"),
+    _text("disease_stage", "Harmonised: stage or grade of the disease"),
+    _text("cell_line", "Harmonised: cell line"),
+    _text("treatment", "Harmonised: treatment"),
+    _text("race", "Harmonised: race or ethnicity"),
+    _text("subject", "Harmonised: the individual sampled"),
+    _text("compound", "Harmonised: drug or compound"),
+    _text("time", "Harmonised: time point"),
+)
+
+SAMPLES = Table(
+    "samples",
+    "One row per sample of an experiment.",
+    (
+        EXPERIMENT,
+        SAMPLE,
+        _text("title", "Title of the sample"),
+        ORGANISM,
+        _text("source_database", "GEO, SRA, ARRAY_EXPRESS or LOCAL"),
+        _text("source_archive_url", "Where its record can be read"),
+        Column("has_raw", "BOOLEAN", "Whether raw data exist"),
+        _text("platform", "Accession or code of the platform"),
+        _text("platform_name", "Readable name of the platform"),
+        _text("technology", "MICROARRAY, RNA-SEQ or UNKNOWN"),
+        _text("manufacturer", "AFFYMETRIX, ILLUMINA, …, or UNKNOWN"),
+        _text("library_layout", "SINGLE or PAIRED, where the source says"),
+        _text("protocol_info", "Protocols, as JSON"),
+        *HARMONISED_FIELDS,
+    ),
+)
+
+SAMPLE_ATTRIBUTES = Table(
+    "sample_attributes",
+    "What the submitter said of a sample, key by key, as given.",
+    (
+        EXPERIMENT,
+        SAMPLE,
+        Column("position", "INTEGER", "Order in the source, from 0"),
+        _text("key", "Key as submitted"),
+        _text("value", "Value as submitted"),
+    ),
+)
+
+SAMPLE_FILES = Table(
+    "sample_files",
+    "The raw files that a sample names.",
+    (
+        EXPERIMENT,
+        SAMPLE,
+        Column("position", "INTEGER", "Order in the source, from 0"),
+        _text("filename", "Name of the file"),
+        _text("source_url", "Path or URL to fetch it from"),
+        Column("is_raw", "BOOLEAN", "Raw data, as opposed to submitter-processed values"),
+        Column("is_archive", "BOOLEAN", "An archive that holds several samples' files"),
+        _text("expected_md5", "MD5 that the source states"),
+        Column("expected_bytes", "BIGINT", "Size that the source states", "bytes"),
+    ),
+)
+
+SAMPLE_STATUS = Table(
+    "sample_status",
+    "What became of every sample, and why.",
+    (
+        EXPERIMENT,
+        SAMPLE,
+        _text("stage", "Asset that spoke last of the sample"),
+        _text("status", "processed, waiting, failed or skipped"),
+        _text("reason_code", "Why it is not processed, for machines"),
+        _text("reason", "Why it is not processed, in words"),
+        _text("remedy", "What can be done about it"),
+        *LINEAGE,
+    ),
+)
+
+QUANTIFICATIONS = Table(
+    "quantifications",
+    "One row per run that went through Salmon: rates, and what its values were made from.",
+    (
+        EXPERIMENT,
+        SAMPLE,
+        ORGANISM,
+        _text("layout", "SINGLE or PAIRED"),
+        Column("reads", "BIGINT", "Reads, or pairs of reads, in the raw files", "fragments"),
+        Column("mean_read_length", "DOUBLE", "Mean length of a read", "bases"),
+        Column("num_processed", "BIGINT", "Fragments that Salmon read", "fragments"),
+        Column("num_mapped", "BIGINT", "Fragments assigned to a transcript", "fragments"),
+        Column("percent_mapped", "DOUBLE", "Share of fragments assigned", "%"),
+        Column("unmated_reads", "BIGINT", "Reads dropped for want of their mate", "reads"),
+        _text("library_type", "Library type that Salmon detected"),
+        Column("compatible_fragment_ratio", "DOUBLE", "Share of fragments that fit it"),
+        Column("strand_bias", "DOUBLE", "Share of fragments on the commoner strand"),
+        _text("index_length", "short (k = 23) or long (k = 31)"),
+        _text("reference_database", "Where the transcriptome came from"),
+        _text("reference_release", "Release of the transcriptome"),
+        _text("reference_assembly", "Genome assembly"),
+        _text("index_sha256", "Salmon's digest of the indexed sequences"),
+        _text("salmon_version", "Version of Salmon"),
+        _text("command", "Arguments of the salmon quant call, as JSON"),
+        Column("raw_sha256", "VARCHAR[]", "SHA-256 of each raw file"),
+        Column("seconds", "DOUBLE", "Wall time of the quantification", "s"),
+        _text("quant_folder", "Folder of Salmon's output, relative to REFINEBIO_HOME"),
+        *LINEAGE,
+    ),
+)
+
+EXPRESSION = Table(
+    "expression",
+    "Expression values: one row per gene and sample. RNA-seq: tximport lengthScaledTPM.",
+    (
+        _text("gene", "Ensembl gene id (or the reference's own id)"),
+        SAMPLE,
+        Column("value", "FLOAT", "Expression value (RNA-seq: length-scaled TPM, count scale)"),
+        EXPERIMENT,
+        ORGANISM,
+        _text("technology", "MICROARRAY or RNA-SEQ"),
+    ),
+)
+
+GENE_COUNTS = Table(
+    "gene_counts",
+    "RNA-seq per gene and sample, unscaled: what differential expression needs.",
+    (
+        _text("gene", "Ensembl gene id (or the reference's own id)"),
+        SAMPLE,
+        Column("counts", "FLOAT", "Estimated counts, unscaled", "fragments"),
+        Column("effective_length", "FLOAT", "Abundance-weighted effective length", "bases"),
+        Column("tpm", "FLOAT", "Transcripts per million"),
+        Column("length_scaled_tpm", "FLOAT", "Length-scaled TPM, as in expression.value"),
+        EXPERIMENT,
+        ORGANISM,
+    ),
+)
+
+ORGANISMS = Table(
+    "organisms",
+    "Organisms with a transcriptome.",
+    (
+        ORGANISM,
+        Column("taxonomy_id", "INTEGER", "NCBI taxonomy id"),
+        _text("reference_database", "EnsemblMain, EnsemblPlants, … or a lab's own"),
+        _text("reference_release", "Release of the reference"),
+        _text("reference_assembly", "Genome assembly"),
+        Column("num_transcripts", "INTEGER", "Transcripts indexed", "transcripts"),
+        Column("num_genes", "INTEGER", "Genes in the gene map", "genes"),
+        Column("has_short_index", "BOOLEAN", "Index with k = 23 is built"),
+        Column("has_long_index", "BOOLEAN", "Index with k = 31 is built"),
+    ),
+)
+
+GENES = Table(
+    "genes",
+    "Genes of every organism's reference.",
+    (
+        ORGANISM,
+        _text("gene", "Ensembl gene id (or the reference's own id)"),
+        _text("symbol", "Gene symbol, where the annotation gives one"),
+        Column("num_transcripts", "INTEGER", "Transcripts of the gene", "transcripts"),
+    ),
+)
+
+PROCESSORS = Table(
+    "processors",
+    "Programs, with versions, that made the published values.",
+    (
+        _text("processor", "Program"),
+        _text("version", "Version"),
+        Column("num_samples", "BIGINT", "Samples it processed", "samples"),
+    ),
+)
+
+CATALOGUE = (
+    EXPERIMENTS,
+    SAMPLES,
+    SAMPLE_ATTRIBUTES,
+    SAMPLE_FILES,
+    SAMPLE_STATUS,
+    QUANTIFICATIONS,
+    EXPRESSION,
+    GENE_COUNTS,
+    ORGANISMS,
+    GENES,
+    PROCESSORS,
+)
