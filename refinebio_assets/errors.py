@@ -213,7 +213,8 @@ class ToolFailed(RefinebioError):
         super().__init__(message)
         self.returncode = returncode
         self.tail = tail
-        self.blames_sample = returncode > 0  # it refused; killed by a signal, it did not
+        # It refused; had it been killed, or not been found (126, 127), it would not have.
+        self.blames_sample = 0 < returncode < 126
 
 
 class ToolTimedOut(RefinebioError):

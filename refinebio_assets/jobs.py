@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import dagster as dg
 
-from refinebio_assets.partitions import experiments, organisms
-
 reference_job = dg.define_asset_job(
     "build_references",
     selection=dg.AssetSelection.groups("reference"),
-    partitions_def=organisms,
     description="Transcriptome, gene map and both Salmon indices of organisms.",
 )
 
 experiments_job = dg.define_asset_job(
     "process_experiments",
     selection=dg.AssetSelection.groups("survey", "raw", "rnaseq"),
-    partitions_def=experiments,
     description="Experiments from their record to genes × samples.",
 )
 

@@ -25,6 +25,7 @@ def contiguous_batches(known: list[str], wanted: Iterable[str], largest: int) ->
         If a wanted key is not registered.
     """
     place = {key: number for number, key in enumerate(known)}
+    wanted = list(wanted)
     missing = [key for key in wanted if key not in place]
     if missing:
         raise ExperimentNotFound(f"{', '.join(missing[:5])} is not registered.")

@@ -121,7 +121,7 @@ def experiment_assets(
 ) -> Iterator[Any]:
     """Carry every experiment of the batch through the selected stages."""
     toolbox = Toolbox(
-        storage, downloads, sra_toolkit, salmon, r, config, context.log.info, context.run_id
+        storage, downloads, sra_toolkit, salmon, r, config, context.log.info, context.run.run_id
     )
     selected = {key.path[-1] for key in context.selected_asset_keys}
     stages = {name: stage for name, stage in STAGES.items() if name in selected}

@@ -7,6 +7,7 @@ import re
 from refinebio_assets.errors import UnsupportedOrganism
 
 _NAME = re.compile(r"[A-Z][A-Z0-9.-]*(_[A-Z0-9.()-]+)+\Z")
+LONGEST = 100
 
 
 def organism_name(scientific_name: str) -> str:
@@ -18,7 +19,7 @@ def organism_name(scientific_name: str) -> str:
         If the text cannot be a binomial name.
     """
     name = "_".join(scientific_name.strip().upper().replace("_", " ").split())
-    if not _NAME.match(name) or ".." in name:
+    if not _NAME.match(name) or ".." in name or len(name) > LONGEST:
         raise UnsupportedOrganism(
             f"{scientific_name[:80]!r} is not a scientific name.",
             remedy="Write genus and species, as in 'Homo sapiens'.",

@@ -5,9 +5,10 @@ Files on this machine are not copied: they are read where they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import IO, Any
 
 import dagster as dg
 from pydantic import Field
@@ -42,9 +43,11 @@ class Downloads(dg.ConfigurableResource):
             return local
         import stamina
 
-        with disk_full_named(_existing(target)):
+        with disk_full_named(target.parent):
             target.parent.mkdir(parents=True, exist_ok=True)
-            for attempt in stamina.retry_context(on=DownloadFailed, attempts=self.attempts):
+            for attempt in stamina.retry_context(
+                on=DownloadFailed, attempts=self.attempts, timeout=None
+            ):
                 with attempt:
                     _continue(url, target, on_progress)
         return target
@@ -52,37 +55,20 @@ class Downloads(dg.ConfigurableResource):
 
 def local_path(url: str) -> Path | None:
     """The path that a URL means on this machine; None for a remote one."""
-    parts = urlsplit(url)
-    if parts.scheme in ("", "file") or "://" not in url:
-        return Path(parts.path if parts.scheme == "file" else url).absolute()
-    return None
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return Path(url).absolute()
+    return Path(rest[rest.find("/") :]) if scheme == "file" and "/" in rest else None
 
 
 def _continue(url: str, target: Path, on_progress: Callable[[int, int | None], None]) -> None:
-    import fsspec
-
     part = target.with_name(f"{target.name}.part")
-    try:
-        with fsspec.open(url, "rb") as source, part.open("ab") as partial:
-            size: int | None = getattr(source, "size", None)
-            done = partial.tell()
-            if size is not None and done > size:
-                partial.truncate(0)
-                done = 0
-            if done:
-                source.seek(done)
-            while chunk := source.read(CHUNK):
-                partial.write(chunk)
-                done += len(chunk)
-                on_progress(done, size)
-    except FileNotFoundError as error:
-        raise RawFileMissing(f"There is no file {url}.") from error
-    except OSError as error:
-        if error.errno is not None and not isinstance(error, (ConnectionError, TimeoutError)):
-            raise
-        raise DownloadFailed(f"{url} broke off: {error}.") from error
-    except Exception as error:
-        raise DownloadFailed(f"{url} could not be read: {error}.") from error
+    size = None
+    with part.open("ab") as partial:
+        for chunk, size in _chunks(url, partial):
+            partial.write(chunk)
+            on_progress(partial.tell(), size)
+        done = partial.tell()
     if size is not None and done != size:
         raise DownloadFailed(f"{url} gave {done} of {size} bytes.")
     if done == 0:
@@ -91,5 +77,48 @@ def _continue(url: str, target: Path, on_progress: Callable[[int, int | None], N
     move_file(part, target)
 
 
-def _existing(path: Path) -> Path:
-    return next(parent for parent in path.parents if parent.exists())
+def _chunks(url: str, partial: IO[bytes]) -> Iterator[tuple[bytes, int | None]]:
+    """What `partial` lacks of the file, piece by piece, each with the file's size if known."""
+    try:
+        try:
+            with _opened(url, cache_type="none") as source:
+                size: int | None = getattr(source, "size", None)
+                if size is not None and partial.tell() > size:
+                    partial.seek(0)
+                    partial.truncate()
+                source.seek(partial.tell())
+                yield b"", size
+                while chunk := source.read(CHUNK):
+                    yield chunk, size
+        except ValueError:  # a server that gives no ranges: once more from the beginning
+            skip = partial.tell()
+            with _opened(url, block_size=0) as source:
+                while chunk := source.read(CHUNK):
+                    yield chunk[skip:], None
+                    skip = max(skip - len(chunk), 0)
+    except Exception as error:
+        if isinstance(error, FileNotFoundError) and _says_missing(error):
+            raise RawFileMissing(f"There is no file {url}.") from error
+        raise DownloadFailed(f"{url} broke off: {error}.") from error
+
+
+@contextmanager
+def _opened(url: str, **how: Any) -> Iterator[Any]:
+    import aiohttp
+    import fsspec
+
+    # aiohttp's own limit is five minutes for a whole transfer.
+    patience = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=120)
+    options = {"client_kwargs": {"timeout": patience}} if url.startswith("http") else {}
+    filesystem, path = fsspec.url_to_fs(url, **options)
+    with filesystem.open(path, "rb", **how) as source:
+        yield source
+
+
+def _says_missing(error: FileNotFoundError) -> bool:
+    """Whether a source really says so: fsspec makes this of every failure over HTTP."""
+    import aiohttp
+
+    if isinstance(error.__cause__, aiohttp.ClientResponseError):
+        return error.__cause__.status in (404, 410)
+    return not isinstance(error.__cause__, (aiohttp.ClientError, TimeoutError))

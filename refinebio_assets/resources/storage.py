@@ -107,17 +107,15 @@ class Storage(dg.ConfigurableResource):
             Instead of the OSError, where the file system is full.
         """
         parent = self.root / "staging"
-        parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(parent)
-        folder = Path(tempfile.mkdtemp(dir=parent))
-        lock = _lock(folder)
-        try:
-            with disk_full_named(self.root):
-                yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
-            _lock_path(folder).unlink(missing_ok=True)
+        with disk_full_named(parent):
+            folder, lock = _own_folder(parent)
+            try:
+                with disk_full_named(parent):
+                    yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
+                _lock_path(folder).unlink(missing_ok=True)
 
     @contextmanager
     def publish_file(self, final: Path) -> Iterator[Path]:
@@ -179,7 +177,8 @@ def disk_full_named(where: Path) -> Iterator[None]:
         raise
     except Exception as error:
         no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if no_space or shutil.disk_usage(where).free < ALMOST_NOTHING_FREE:
+        existing = next(path for path in (where, *where.parents) if path.exists())
+        if no_space or shutil.disk_usage(existing).free < ALMOST_NOTHING_FREE:
             raise DiskFull(f"No space left under {where}.") from error
         raise
 
@@ -198,6 +197,19 @@ def _sync(path: Path) -> None:
 
 def _lock_path(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.lock")
+
+
+def _own_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder and its lock, after those of killed processes have been removed.
+
+    One process at a time does this, lest a folder be taken for abandoned before it is locked.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    with (parent / "guard").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        _remove_abandoned(parent)
+        folder = Path(tempfile.mkdtemp(dir=parent))
+        return folder, _lock(folder)
 
 
 def _lock(folder: Path) -> int:

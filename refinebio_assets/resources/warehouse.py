@@ -7,6 +7,7 @@ file open goes on reading it. The SELECTs are in `warehouse_queries`.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ class Warehouse(dg.ConfigurableResource):
         import duckdb
 
         final = storage.catalogue()
-        config = {"memory_limit": self.memory_limit}
+        config: dict[str, str | bool | int | float | list[str]] = {"memory_limit": self.memory_limit}
         with (
             storage.publish_file(final) as staged,
             duckdb.connect(staged, config=config) as database,
@@ -59,17 +60,19 @@ class Warehouse(dg.ConfigurableResource):
 def _fill(database: duckdb.DuckDBPyConnection, storage: Storage) -> None:
     processed = storage.root / "processed"
     files = {
-        "survey": processed / "experiments" / "*.parquet",
-        "statuses": processed / "sample_status" / "*" / "*.parquet",
-        "quantifications": processed / "quantifications" / "*.parquet",
-        "rnaseq": processed / "expression" / "organism=*" / "technology=RNA-SEQ" / "*.parquet",
+        "survey": "experiments/*.parquet",
+        "statuses": "sample_status/*/*.parquet",
+        "quantifications": "quantifications/*.parquet",
+        "rnaseq": "expression/organism=*/technology=RNA-SEQ/*.parquet",
     }
     declared = {table.name: table for table in CATALOGUE}
     for kind, queries in (("TABLE", TABLES), ("VIEW", VIEWS)):
         for name, (needs, query) in queries.items():
             glob = files.get(needs)
-            if glob is None or _any_match(processed, glob):
-                body = query.replace("$files", _literal(glob)) if glob else query
+            if glob is None:
+                body = query
+            elif any(processed.glob(glob)):
+                body = query.replace("$files", _literal(f"{_verbatim(processed)}/{glob}"))
             else:
                 body = _nothing(declared[name])
             database.execute(f"CREATE {kind} {name} AS {body}")
@@ -106,17 +109,17 @@ def _insert_reference(
     database.execute(
         "INSERT INTO genes SELECT ?, gene, any_value(symbol), count(*) "
         "FROM read_parquet(?) GROUP BY gene ORDER BY gene",
-        [record["organism"], str(transcriptome_folder(reference) / GENE_MAP)],
+        [record["organism"], _verbatim(transcriptome_folder(reference) / GENE_MAP)],
     )
 
 
-def _any_match(folder: Path, glob: Path) -> bool:
-    return next(folder.glob(str(glob.relative_to(folder))), None) is not None
+def _verbatim(path: Path) -> str:
+    """A glob that matches this path only."""
+    return re.sub(r"[*?\[]", r"[\g<0>]", str(path))
 
 
-def _literal(glob: Path) -> str:
-    """A glob as an SQL literal; only its own last parts may hold wildcards."""
-    return "'" + str(glob).replace("'", "''") + "'"
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _nothing(table: Table) -> str:
@@ -139,8 +142,7 @@ def _comment(database: duckdb.DuckDBPyConnection) -> None:
 
 
 def _set_comment(database: duckdb.DuckDBPyConnection, kind: str, name: str, comment: str) -> None:
-    text = comment.replace("'", "''")
-    database.execute(f"COMMENT ON {kind} {name} IS '{text}'")
+    database.execute(f"COMMENT ON {kind} {name} IS {_literal(comment)}")
 
 
 def _counts(database: duckdb.DuckDBPyConnection) -> dict[str, int]:

@@ -123,6 +123,8 @@ def _json(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise InvalidQuantification(f"{path.name} is missing or cut.") from error
+    if not isinstance(content, dict):
+        raise InvalidQuantification(f"{path.name} is not Salmon's.")
     return content
 
 

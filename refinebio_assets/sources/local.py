@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
@@ -41,6 +42,7 @@ OF_THE_EXPERIMENT = (
     "publication_doi",
     "pubmed_id",
 )
+MEANT = frozenset({*REQUIRED, *OF_THE_SAMPLE, *OF_THE_EXPERIMENT})
 LARGEST_SHEET = 256 << 20
 LAYOUTS = ("SINGLE", "PAIRED")
 
@@ -93,7 +95,7 @@ def _read(location: str) -> bytes:
     try:
         with fsspec.open(location, "rb") as file:
             content: bytes = file.read(LARGEST_SHEET + 1)
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:
         raise InvalidSampleSheet(f"{location} cannot be read: {error}.") from error
     if len(content) > LARGEST_SHEET:
         raise InvalidSampleSheet(f"{location} is larger than {LARGEST_SHEET >> 20} MiB.")
@@ -101,26 +103,27 @@ def _read(location: str) -> bytes:
 
 
 def _rows(text: str, location: str) -> list[tuple[int, dict[str, str]]]:
-    header, _, _ = text.partition("\n")
+    told = (line for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    header = next(told, "")
     delimiter = "\t" if "\t" in header else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+        read = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except csv.Error as error:
         raise InvalidSampleSheet(f"{location} is not a table: {error}.") from error
+    lines = [(n, cells) for n, cells in read if any(cells) and not cells[0].startswith("#")]
     if not lines:
         raise InvalidSampleSheet(f"{location} is empty.")
-    names = [name.strip().lower() for name in lines[0][1]]
+    given = lines[0][1]
+    names = [name.lower() if name.lower() in MEANT else name for name in given]
     missing = [name for name in REQUIRED if name not in names]
     if missing:
         raise InvalidSampleSheet(f"{location} has no column {', '.join(missing)}.")
-    twice = [name for name, times in Counter(names).items() if times > 1]
+    twice = [name for name, times in Counter(map(str.lower, given)).items() if times > 1]
     if twice:
         raise InvalidSampleSheet(f"{location} has the column {twice[0]!r} twice.")
     rows = []
     for number, cells in lines[1:]:
-        if not any(cells) or cells[0].startswith("#"):
-            continue
         if len(cells) != len(names):
             raise InvalidSampleSheet(
                 f"{location}, line {number}: {len(cells)} cells where the header has {len(names)}."
@@ -140,8 +143,7 @@ def _sample(row: Mapping[str, str], location: str) -> Sample:
     layout = row.get("library_layout", "").upper() or None
     if layout not in (*LAYOUTS, None):
         raise InvalidSampleSheet(f"library_layout {layout!r} is not SINGLE or PAIRED.", remedy="")
-    known = {*REQUIRED, *OF_THE_SAMPLE, *OF_THE_EXPERIMENT}
-    submitted = {key: value for key, value in row.items() if key not in known and value}
+    submitted = {key: value for key, value in row.items() if key not in MEANT and value}
     return Sample(
         sample=valid_accession(row["sample"], what="sample"),
         organism=organism_name(row["organism"]),
@@ -160,9 +162,10 @@ def _sample(row: Mapping[str, str], location: str) -> Sample:
 
 def _harmonised(submitted: Mapping[str, str]) -> dict[str, str | float]:
     """Columns named exactly as a harmonised field fill it; nothing is guessed here."""
+    by_name = {key.lower(): value.strip().lower() for key, value in submitted.items()}
     found: dict[str, str | float] = {}
     for field in HARMONISED_FIELDS:
-        value = submitted.get(field.name, "").strip().lower()
+        value = by_name.get(field.name)
         if value and field.type == "VARCHAR":
             found[field.name] = value
         elif value:
@@ -172,9 +175,10 @@ def _harmonised(submitted: Mapping[str, str]) -> dict[str, str | float]:
 
 def _number(name: str, value: str) -> dict[str, float]:
     try:
-        return {name: float(value)}
+        number = float(value)
     except ValueError:
         return {}
+    return {name: number} if math.isfinite(number) else {}
 
 
 def _files(row: Mapping[str, str], location: str) -> tuple[RawFile, ...]:
@@ -193,7 +197,10 @@ def _files(row: Mapping[str, str], location: str) -> tuple[RawFile, ...]:
 
 
 def _filename(name: str) -> str:
-    filename = PurePosixPath(urlsplit(name).path if "://" in name else name).name
+    try:
+        filename = PurePosixPath(urlsplit(name).path if "://" in name else name).name
+    except ValueError as error:
+        raise InvalidSampleSheet(f"{name!r} is not a URL: {error}.", remedy="") from error
     if filename in ("", "..") or "\0" in filename:
         raise InvalidSampleSheet(f"{name!r} does not name a file.", remedy="")
     return filename
@@ -203,8 +210,8 @@ def _absolute(name: str, location: str) -> str:
     """A file's path or URL; a relative one is relative to its sheet."""
     if "://" in name or name.startswith("/"):
         return name
-    folder, _, _ = location.rpartition("/")
-    return f"{folder}/{name}" if folder else name
+    folder, slash, _ = location.rpartition("/")
+    return f"{folder}{slash}{name}"
 
 
 def _experiment(

@@ -7,6 +7,7 @@ transcript FASTA files and the tables or GTFs that say which gene each belongs t
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,23 +53,29 @@ def read_reference_catalogue(location: str) -> list[Reference]:
     try:
         with fsspec.open(location, "rt", encoding="utf-8") as file:
             content = yaml.safe_load(file)
-    except (OSError, ValueError, ImportError, yaml.YAMLError) as error:
+    except Exception as error:
         raise InvalidReference(f"{location} cannot be read: {error}.") from error
     if not isinstance(content, dict) or not isinstance(content.get("organisms"), dict):
         raise InvalidReference(f"{location} has no mapping named 'organisms'.")
-    folder, _, _ = location.rpartition("/")
-    return [
-        _reference(name, entry, location, folder) for name, entry in content["organisms"].items()
+    folder = location[: location.rfind("/") + 1]
+    references = [
+        _reference(str(name), entry, location, folder)
+        for name, entry in content["organisms"].items()
     ]
+    counted = Counter(each.organism for each in references)
+    twice = [name for name, times in counted.items() if times > 1]
+    if twice:
+        raise InvalidReference(f"{location} has {twice[0]} twice.")
+    return references
 
 
 def _reference(name: str, entry: Any, location: str, folder: str) -> Reference:
     where = f"{location}, {name}"
     if not isinstance(entry, dict):
         raise InvalidReference(f"{where} is not a mapping.")
-    unknown = set(entry) - {*_TEXT, *_FILES, "taxonomy_id"}
+    unknown = [key for key in entry if key not in {*_TEXT, *_FILES, "taxonomy_id"}]
     if unknown:
-        raise InvalidReference(f"{where} has the unknown key {sorted(unknown)[0]!r}.")
+        raise InvalidReference(f"{where} has the unknown key {unknown[0]!r}.")
     missing = [key for key in _TEXT if not entry.get(key)]
     if missing:
         raise InvalidReference(f"{where} lacks {', '.join(missing)}.")
@@ -90,13 +97,13 @@ def _reference(name: str, entry: Any, location: str, folder: str) -> Reference:
             assembly=str(entry["assembly"]),
             **files,
         )
-    except (RefinebioError, ValueError, TypeError) as error:
+    except (RefinebioError, ValueError, TypeError, OverflowError) as error:
         raise InvalidReference(f"{where}: {error}") from error
 
 
 def _locations(value: Any, folder: str) -> tuple[str, ...]:
     listed = value if isinstance(value, list) else [value] if value else []
     return tuple(
-        each if "://" in each or each.startswith("/") or not folder else f"{folder}/{each}"
+        each if "://" in each or each.startswith("/") else f"{folder}{each}"
         for each in map(str, listed)
     )
