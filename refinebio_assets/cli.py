@@ -6,7 +6,7 @@ Heavy modules, Dagster among them, are imported inside the commands that need th
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,6 +38,9 @@ def errors_told() -> Iterator[None]:
         yield
     except RefinebioError as error:
         err.print(f"[bold red]{error.code}[/]: ", end="")
+        err.print(str(error), markup=False, highlight=False)
+        raise typer.Exit(1) from error
+    except OSError as error:
         err.print(str(error), markup=False, highlight=False)
         raise typer.Exit(1) from error
 
@@ -145,7 +148,7 @@ def tximport(
 ) -> None:
     """Bring Salmon's transcript estimates to genes, as R's tximport does."""
     from refinebio_assets.rnaseq.transcriptome import gene_map_from_file
-    from refinebio_assets.rnaseq.tximport import find_quant_files, gene_level, write_tsv
+    from refinebio_assets.rnaseq.tximport import Matrix, find_quant_files, gene_level, write_tsv
 
     with errors_told():
         genes = gene_level(
@@ -153,7 +156,7 @@ def tximport(
             gene_map_from_file(gene_map),
             ignore_transcript_version=ignore_transcript_version,
         )
-        matrices = {
+        matrices: dict[str, Callable[[], Matrix]] = {
             "lengthScaledTPM": genes.length_scaled_tpm,
             "scaledTPM": genes.scaled_tpm,
             "no": lambda: genes.counts,

@@ -5,7 +5,7 @@ import logging
 import dagster as dg
 
 
-@dg.logger(description="Short lines for a person who watches a terminal.")
+@dg.logger(config_schema={}, description="Short lines for a person who watches a terminal.")
 def short_console(context: dg.InitLoggerContext) -> logging.Logger:
     """Messages of the assets as they come; of Dagster's own events only failures."""
     logger = logging.Logger("refinebio", logging.INFO)

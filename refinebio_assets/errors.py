@@ -56,6 +56,35 @@ class ExperimentNotFound(RefinebioError):
     remedy = "Register its sample sheet with `refinebio survey SHEET`."
 
 
+class AccessionAbsent(RefinebioError):
+    """The source answers, and says that it has no such public record."""
+
+    code = "accession_absent"
+    remedy = "Check the accession; a new or private record appears at its source later."
+
+
+class SourceUnavailable(RefinebioError):
+    """The source is down, too busy or out of reach: no news, not bad news."""
+
+    code = "source_unavailable"
+    remedy = "Try again later; nothing that was known is lost."
+    transient = True
+
+
+class SourceAnswerInvalid(RefinebioError):
+    """The source's answer is not of the shape that is read (an HTML page, a cut document, …)."""
+
+    code = "source_answer_invalid"
+    remedy = "Look at the kept raw answer; the source may have changed its format."
+
+
+class SourceRefused(RefinebioError):
+    """The source says that the question was wrong (HTTP 400, 401, 403)."""
+
+    code = "source_refused"
+    remedy = "The source's own words are in the message."
+
+
 # --- raw files ------------------------------------------------------------------------
 
 

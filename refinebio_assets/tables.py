@@ -78,6 +78,16 @@ EXPERIMENTS = Table(
     ),
 )
 
+EXPERIMENT_RELATIONS = Table(
+    "experiment_relations",
+    "How experiments and records of other databases belong together.",
+    (
+        EXPERIMENT,
+        _text("relation", "superseries_of, subseries_of, sra_study, bioproject or same_as"),
+        _text("target", "Accession of the other record"),
+    ),
+)
+
 HARMONISED_FIELDS = (
     _text("sex", "Harmonised: female, male, or as submitted"),
     Column("age", "DOUBLE", "Harmonised: age, in the submitter's unit"),
@@ -256,6 +266,7 @@ PROCESSORS = Table(
 
 CATALOGUE = (
     EXPERIMENTS,
+    EXPERIMENT_RELATIONS,
     SAMPLES,
     SAMPLE_ATTRIBUTES,
     SAMPLE_FILES,

@@ -97,10 +97,12 @@ def in_child(function: str, *arguments: Any) -> Any:
 
 
 def _call(function: str, arguments: tuple[Any, ...]) -> Any:
+    from rpy2.rinterface_lib.embedded import RRuntimeError
+
     from refinebio_assets.resources import r_child
 
     chosen: Callable[..., Any] = getattr(r_child, function)
     try:
         return chosen(*arguments)
-    except r_child.rinterface.embedded.RRuntimeError as error:
+    except RRuntimeError as error:
         raise RuntimeError(str(error)) from None  # R's own exception cannot leave the child

@@ -28,7 +28,7 @@ from refinebio_assets.resources.tool import Tool
 
 Layout = Literal["SINGLE", "PAIRED"]
 DUMP_ARGUMENTS = {
-    "SINGLE": ["--stdout", "--skip-technical"],
+    "SINGLE": ["--stdout", "--skip-technical", "--split-spot"],
     "PAIRED": ["--stdout", "--skip-technical", "--split-files", "-I"],
 }
 
@@ -85,8 +85,8 @@ class SraToolkit(Tool):
     def statistics(self, run: Path) -> RunStatistics:
         """Spots, bases, layout and mean read length of an .sra file.
 
-        A read that is empty in every spot does not count as a mate (sra-stat lists one for
-        some single-end runs).
+        PAIRED where at least one spot has two biological reads that are not empty; technical
+        reads are not counted.
 
         Raises
         ------
@@ -119,12 +119,9 @@ class SraToolkit(Tool):
                 os.mkfifo(pipe)
             dumped = DumpedReads(pipes)
             dump: list[str | Path] = [self.fastq_dump, *DUMP_ARGUMENTS[layout], run]
-            forward: list[str | Path] = [
-                sys.executable,
-                "-m",
-                "refinebio_assets.rnaseq.mates",
-                *pipes,
-            ]
+            forward: list[str | Path] = ["dd", "bs=1M", "status=none", f"of={pipes[0]}"]
+            if layout == "PAIRED":
+                forward = [sys.executable, "-m", "refinebio_assets.rnaseq.mates", *pipes]
             with (
                 started(dump, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as dumper,
                 started(
@@ -143,8 +140,9 @@ class SraToolkit(Tool):
             if any(codes):
                 said = "\n".join([*dumped.said, *complaints])
                 raise InvalidRun(f"The reads of {run.name} could not be dumped whole:\n{said}")
-            found = json.loads(counts)
-            dumped.pairs, dumped.unmated = found["pairs"], found["unmated"]
+            if layout == "PAIRED":
+                found = json.loads(counts)
+                dumped.pairs, dumped.unmated = found["pairs"], found["unmated"]
 
 
 def run_tool_whole(command: list[str | Path]) -> str:
@@ -162,9 +160,9 @@ def _parse_statistics(text: str) -> RunStatistics:
         raise ValueError("no statistics")
     spots = int(statistics.attrib["nspots"])
     total = int(bases.attrib["count"])
-    reads = sum(1 for read in statistics.findall("Read") if int(read.attrib["count"]) > 0)
-    if not (spots and reads):
+    if not (spots and total):
         raise ValueError("no reads")
+    reads = 2 if int(document.attrib["spot_count_mates"]) else 1
     return RunStatistics(
         spots=spots,
         bases=total,

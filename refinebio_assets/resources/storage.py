@@ -205,11 +205,14 @@ def _own_folder(parent: Path) -> tuple[Path, int]:
     One process at a time does this, lest a folder be taken for abandoned before it is locked.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    with (parent / "guard").open("w") as guard:
+    guard = os.open(parent, os.O_RDONLY)
+    try:
         fcntl.flock(guard, fcntl.LOCK_EX)
         _remove_abandoned(parent)
         folder = Path(tempfile.mkdtemp(dir=parent))
         return folder, _lock(folder)
+    finally:
+        os.close(guard)
 
 
 def _lock(folder: Path) -> int:

@@ -38,7 +38,9 @@ class Warehouse(dg.ConfigurableResource):
         import duckdb
 
         final = storage.catalogue()
-        config: dict[str, str | bool | int | float | list[str]] = {"memory_limit": self.memory_limit}
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": self.memory_limit
+        }
         with (
             storage.publish_file(final) as staged,
             duckdb.connect(staged, config=config) as database,

@@ -17,6 +17,11 @@ TABLES: dict[str, tuple[str, str]] = {
         "survey",
         f"SELECT {_EXPERIMENT_COLUMNS} FROM read_parquet($files) ORDER BY experiment",  # noqa: S608
     ),
+    "experiment_relations": (
+        "survey",
+        "SELECT experiment, r.relation, r.target FROM "  # noqa: S608
+        "(SELECT experiment, unnest(relations) AS r FROM read_parquet($files)) ORDER BY ALL",
+    ),
     "samples": (
         "survey",
         f"SELECT experiment, {_SAMPLE_COLUMNS} FROM {_UNNESTED} ORDER BY ALL",  # noqa: S608

@@ -86,8 +86,10 @@ def read_salmon_output(folder: Path) -> SalmonResult:
     meta = _json(folder / "aux_info" / "meta_info.json")
     library = _json(folder / "lib_format_counts.json")
     command = _json(folder / "cmd_info.json")
-    _check_quant_file(folder / "quant.sf")
+    lines = _lines_of_quant_file(folder / "quant.sf")
     try:
+        if lines != 1 + int(meta["num_valid_targets"]):
+            raise InvalidQuantification(f"quant.sf of {folder} does not hold every transcript.")
         bias = float(library.get("strand_mapping_bias", 0.5))
         return SalmonResult(
             num_processed=int(meta["num_processed"]),
@@ -100,7 +102,7 @@ def read_salmon_output(folder: Path) -> SalmonResult:
             salmon_version=str(meta["salmon_version"]),
             command=json.dumps(command, sort_keys=True),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InvalidQuantification(f"{folder} lacks what Salmon writes: {error!r}.") from error
 
 
@@ -114,7 +116,7 @@ def index_sha256(index: Path) -> str:
     """
     try:
         return str(json.loads((index / "info.json").read_text())["SeqHash"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidReference(f"{index} is not a complete Salmon index.") from error
 
 
@@ -128,12 +130,13 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_quant_file(path: Path) -> None:
+def _lines_of_quant_file(path: Path) -> int:
     try:
         with path.open("rb") as file:
-            header = file.readline()
-            first = file.readline()
-    except OSError as error:
-        raise InvalidQuantification(f"{path.name} is missing.") from error
-    if header != QUANT_COLUMNS or first.count(b"\t") != 4:
+            header, *lines = file
+    except (OSError, ValueError) as error:
+        raise InvalidQuantification(f"{path.name} is missing or empty.") from error
+    last = lines[-1] if lines else b""
+    if header != QUANT_COLUMNS or last.count(b"\t") != 4 or not last.endswith(b"\n"):
         raise InvalidQuantification(f"{path.name} is truncated or not Salmon's.")
+    return 1 + len(lines)

@@ -6,14 +6,15 @@ left. Not here: cutting the transcripts out of the genome (RSEM) and indexing (S
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from gzip import BadGzipFile
 from pathlib import Path
 from typing import TextIO
 
 import polars as pl
-from isal import igzip
+from isal import igzip, isal_zlib
 
 from refinebio_assets.errors import InvalidReference
 from refinebio_assets.rnaseq.tximport import read_gene_map
@@ -32,7 +33,7 @@ def without_pseudogenes(lines: Iterable[str]) -> Iterator[str]:
 
 def write_filtered_annotation(annotation: Path, filtered: Path) -> None:
     """Write a GTF (plain or gzip) uncompressed and without pseudogenes."""
-    with open_text(annotation) as source, filtered.open("w") as target:
+    with open_text(annotation) as source, filtered.open("w", encoding="utf-8") as target:
         target.writelines(without_pseudogenes(source))
 
 
@@ -77,7 +78,7 @@ def join_transcripts(sources: Iterable[Path], target: Path, gene_map: pl.DataFra
     """
     known = set(gene_map["transcript"])
     seen: set[str] = set()
-    with target.open("w") as joined:
+    with target.open("w", encoding="utf-8") as joined:
         for source in sources:
             with open_text(source) as lines:
                 for line in lines:
@@ -107,20 +108,26 @@ def _transcript_name(header: str, known: set[str]) -> str:
     return unversioned if name not in known and unversioned in known else name
 
 
-def open_text(path: Path) -> TextIO:
+@contextmanager
+def open_text(path: Path) -> Iterator[TextIO]:
     """Open a text file, plain or gzip (told by its content), for reading.
 
     Raises
     ------
     InvalidReference
-        If there is no such file.
+        If there is no such file, or, while it is read, if it is cut or not UTF-8 text.
     """
     try:
         with path.open("rb") as file:
             zipped = file.read(2) == b"\x1f\x8b"
     except OSError as error:
         raise InvalidReference(f"{path} cannot be read: {error.strerror}.") from error
-    return io.TextIOWrapper(igzip.IGzipFile(path)) if zipped else path.open()
+    opener = igzip.open if zipped else Path.open
+    try:
+        with opener(path, "rt", encoding="utf-8") as text:
+            yield text
+    except (EOFError, BadGzipFile, isal_zlib.error, UnicodeDecodeError) as error:  # type: ignore[misc]
+        raise InvalidReference(f"{path.name} is damaged: {error}.") from error
 
 
 def _transcripts(lines: Iterable[str], feature: str) -> Iterator[tuple[str, str, str | None]]:

@@ -16,7 +16,13 @@ from typing import Any
 import polars as pl
 
 from refinebio_assets.matrix.tables import polars_schema, write_parquet
-from refinebio_assets.tables import EXPERIMENTS, SAMPLE_ATTRIBUTES, SAMPLE_FILES, SAMPLES
+from refinebio_assets.tables import (
+    EXPERIMENT_RELATIONS,
+    EXPERIMENTS,
+    SAMPLE_ATTRIBUTES,
+    SAMPLE_FILES,
+    SAMPLES,
+)
 
 RNA_SEQ = "RNA-SEQ"
 MICROARRAY = "MICROARRAY"
@@ -29,6 +35,14 @@ class Attribute:
 
     key: str
     value: str
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A link to another record; `relation` is one of `tables.EXPERIMENT_RELATIONS`."""
+
+    relation: str
+    target: str
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,7 @@ class Experiment:
     pubmed_id: str | None = None
     source_first_published: datetime | None = None
     source_last_modified: datetime | None = None
+    relations: tuple[Relation, ...] = ()
 
     @property
     def technology(self) -> str:
@@ -115,6 +130,7 @@ def write_experiment(
         **{name: getattr(experiment, name, None) for name in EXPERIMENTS.column_names()},
         "num_samples": len(experiment.samples),
         **lineage,
+        "relations": [asdict(each) for each in experiment.relations],
         "samples": [_sample_row(sample) for sample in experiment.samples],
     }
     write_parquet(pl.DataFrame([row], schema=_nested_schema()), path)
@@ -129,9 +145,11 @@ def read_experiment(path: Path) -> Experiment:
     """
     row = pl.read_parquet(path).row(0, named=True)
     samples = tuple(_sample(stored) for stored in row["samples"])
-    names = set(Experiment.__dataclass_fields__) - {"samples", "publication_authors"}
+    own = {"samples", "publication_authors", "relations"}
+    names = set(Experiment.__dataclass_fields__) - own
     return Experiment(
         samples=samples,
+        relations=tuple(Relation(**each) for each in row["relations"]),
         publication_authors=tuple(row["publication_authors"] or ()),
         **{name: row[name] for name in names},
     )
@@ -153,7 +171,12 @@ def _nested_schema() -> dict[str, pl.DataType]:
         "attributes": pl.List(pl.Struct(attribute)),
         "files": pl.List(pl.Struct(file)),
     }
-    return {**polars_schema(EXPERIMENTS), "samples": pl.List(pl.Struct(nested))}
+    relation = inner(polars_schema(EXPERIMENT_RELATIONS), "experiment")
+    return {
+        **polars_schema(EXPERIMENTS),
+        "relations": pl.List(pl.Struct(relation)),
+        "samples": pl.List(pl.Struct(nested)),
+    }
 
 
 def _sample_row(sample: Sample) -> dict[str, Any]:
