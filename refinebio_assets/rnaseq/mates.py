@@ -42,20 +42,24 @@ class PipeWriter:
     def __init__(self, path: Path, failures: list[OSError]) -> None:
         self._path = path
         self._failures = failures
-        self._queue: queue.Queue[bytes] = queue.Queue(QUEUED_BLOCKS)
+        self._queue: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._room = threading.Semaphore(QUEUED_BLOCKS)
         self._thread = threading.Thread(target=self._run, name=f"writer of {path}", daemon=True)
         self._thread.start()
 
     def write(self, data: bytes) -> None:
         """Queue `data`; waits while the queue is full. Raises OSError if a writer failed."""
-        while True:
+        self._raise_failure()
+        while not self._room.acquire(timeout=POLL_SECONDS):
             self._raise_failure()
-            with contextlib.suppress(queue.Full):
-                return self._queue.put(data, timeout=POLL_SECONDS)
+        self._queue.put(data)
 
-    def close(self) -> None:
-        """Wait until all is written. Raises OSError if a writer failed."""
-        self.write(b"")
+    def end(self) -> None:
+        """Let the pipe be closed once all is written; does not wait."""
+        self._queue.put(b"")
+
+    def join(self) -> None:
+        """After `end`: wait until all is written. Raises OSError if a writer failed."""
         while self._thread.is_alive():
             self._raise_failure()
             self._thread.join(POLL_SECONDS)
@@ -71,6 +75,7 @@ class PipeWriter:
                 with contextlib.suppress(OSError):  # not a pipe, or more than the user may have
                     fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
                 while data := self._queue.get():
+                    self._room.release()
                     _write_all(pipe.fileno(), data)
         except OSError as error:
             self._failures.append(error)
@@ -88,12 +93,18 @@ def _split(paths: Sequence[str]) -> MateCounts:
     try:
         counts = demultiplex(sys.stdin.buffer, first, second)
     except InvalidFastq:
-        first.close()  # a reader that has not opened its pipe yet would wait for ever
-        second.close()
+        _end(first, second)  # a reader that has not opened its pipe yet would wait for ever
         raise
-    first.close()
-    second.close()
+    _end(first, second)
     return counts
+
+
+def _end(*writers: PipeWriter) -> None:
+    """Both end before either is waited for: a reader may want one mate's end first."""
+    for writer in writers:
+        writer.end()
+    for writer in writers:
+        writer.join()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -226,12 +226,13 @@ def _class_of(byte: int) -> int:
     return _NO_BASE * (not base) | _NO_QUALITY * (not quality)
 
 
+_UNEQUAL = 2  # its place in _FAULTS
 _CLASSES = bytes(map(_class_of, range(256)))
 _FAULTS = (
     "does not begin with '@'",
     "has a third line that does not begin with '+' (sequences wrapped over several lines "
     "are not supported)",
-    "has unequal numbers of bases and qualities",
+    "has unequal numbers of bases and qualities",  # told with the numbers
     "has something other than letters in its sequence (colour-space reads of SOLiD are "
     "not supported)",
     "has a quality that is not a printable character",
@@ -323,7 +324,7 @@ class _RecordReader:
             return
         row = int(faulty.argmax())
         fault = next(which for which, rows in enumerate(faults) if rows[row])
-        if fault == 2:
+        if fault == _UNEQUAL:
             if unended and row == len(records) - 1 and qualities[row] < bases[row]:
                 self._fail_truncated("the file ends in the middle of", row)
             self._fail(row, f"has {bases[row]} bases but {qualities[row]} qualities")
