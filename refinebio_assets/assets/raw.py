@@ -167,7 +167,8 @@ def _measure_sra(path: Path, sample: Sample, toolbox: Toolbox) -> dict[str, Any]
     found = toolbox.sra_toolkit.statistics(path)
     return {
         "format": "SRA",
-        "layout": sample.library_layout or found.layout,
+        # A run whose second mates are all empty is single, whatever its record says.
+        "layout": found.layout if found.layout == "SINGLE" else sample.library_layout or "PAIRED",
         "reads": found.spots,
         "bases": found.bases,
         "mean_length": found.mean_length,

@@ -27,10 +27,17 @@ from refinebio_assets.resources.process import TAIL_LINES, run_tool, started
 from refinebio_assets.resources.tool import Tool
 
 Layout = Literal["SINGLE", "PAIRED"]
-DUMP_ARGUMENTS = {
-    "SINGLE": ["--stdout", "--skip-technical", "--split-spot"],
-    "PAIRED": ["--stdout", "--skip-technical", "--split-files", "-I"],
-}
+DUMP_ARGUMENTS = (
+    "--stdout",
+    "--split-spot",
+    "--skip-technical",
+    "--defline-seq",
+    "@$si.$ri",
+    "--defline-qual",
+    "+",
+    "--ncbi_error_report",
+    "never",
+)
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,7 @@ class SraToolkit(Tool):
             for pipe in pipes:
                 os.mkfifo(pipe)
             dumped = DumpedReads(pipes)
-            dump: list[str | Path] = [self.fastq_dump, *DUMP_ARGUMENTS[layout], run]
+            dump: list[str | Path] = [self.fastq_dump, *DUMP_ARGUMENTS, run.absolute()]
             forward: list[str | Path] = ["dd", "bs=1M", "status=none", f"of={pipes[0]}"]
             if layout == "PAIRED":
                 forward = [sys.executable, "-m", "refinebio_assets.rnaseq.mates", *pipes]
@@ -158,16 +165,16 @@ def _parse_statistics(text: str) -> RunStatistics:
     bases = document.find("Bases")
     if statistics is None or bases is None:
         raise ValueError("no statistics")
-    spots = int(statistics.attrib["nspots"])
-    total = int(bases.attrib["count"])
-    if not (spots and total):
+    counts = [int(read.attrib["count"]) for read in statistics.findall("Read")]
+    filled = [count for count in counts if count > 0]
+    spots, total = int(statistics.attrib["nspots"]), int(bases.attrib["count"])
+    if not (spots and filled):
         raise ValueError("no reads")
-    reads = 2 if int(document.attrib["spot_count_mates"]) else 1
     return RunStatistics(
         spots=spots,
         bases=total,
-        layout="PAIRED" if reads == 2 else "SINGLE",
-        mean_length=total // (spots * reads),
+        layout="PAIRED" if int(document.attrib["spot_count_mates"]) else "SINGLE",
+        mean_length=total / (sum(filled) if len(filled) <= 2 else spots),
     )
 
 
