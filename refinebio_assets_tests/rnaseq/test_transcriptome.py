@@ -156,10 +156,10 @@ def test_real_transcripts_are_joined(tmp_path: Path) -> None:
     assert count == len(headers) == sum(lines_of(source, "^>") for source in sources)
     assert set(headers) <= set(gene_map["transcript"])
     bases = "".join(line for line in joined.open() if not line.startswith(">"))
-    expected = "".join(
-        line for source in sources for line in gzip.open(source, "rt") if line[0] != ">"
+    expected = subprocess.run(
+        ["zgrep", "-hv", "^>", *sources], capture_output=True, text=True, check=True
     )
-    assert bases == expected
+    assert bases == expected.stdout
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,6 @@ def test_names_are_cut_as_the_gene_map_has_them(tmp_path: Path, header: str, nam
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (["", ">T1\n"], None),
         ([">T1\nA\n", ">T1\nA\n"], "'T1' is empty or occurs twice"),
         ([">T1\nA\n>T1.2\nA\n"], "'T1' is empty or occurs twice"),
         ([">\nA\n"], "'' is empty"),
@@ -193,11 +192,8 @@ def test_names_are_cut_as_the_gene_map_has_them(tmp_path: Path, header: str, nam
         ([">X\nA\n"], r"the FASTA has \['X'\], the map \['T1', 'T2'\]"),
     ],
 )
-def test_faulty_transcripts(tmp_path: Path, texts: list[str], message: str | None) -> None:
+def test_faulty_transcripts(tmp_path: Path, texts: list[str], message: str) -> None:
     sources = [write(tmp_path / f"{n}.fa", text) for n, text in enumerate(texts, 1)]
-    if message is None:
-        assert join_transcripts(sources, tmp_path / "joined.fa", MAP) == 1
-        return
     with pytest.raises(InvalidReference, match=message):
         join_transcripts(sources, tmp_path / "joined.fa", MAP)
 
