@@ -85,20 +85,27 @@ def survey(
 @app.command()
 def reference(
     catalogues: Annotated[list[str], typer.Argument(help="Reference catalogues (YAML).")],
-    build: Annotated[bool, typer.Option(help="Build transcriptome and indices now.")] = True,
+    rebuild: Annotated[bool, typer.Option(help="Build also what is built already.")] = False,
 ) -> None:
     """Register the organisms of reference catalogues and build their Salmon indices."""
     from refinebio_assets.partitions import register_organisms
+    from refinebio_assets.resources.references import is_built
     from refinebio_assets.resources.registry import register_references
     from refinebio_assets.resources.storage import Storage
 
     with errors_told(), dagster_instance() as instance:
         found = [each for name in catalogues for each in register_references(Storage(), name)]
         register_organisms(instance, [each.organism for each in found])
+        good = True
         for each in found:
-            out.print(f"{each.organism}: {each.database} {each.release}, {each.assembly}")
-            if build:
-                _run(instance, "build_references", "organism", [each.organism])
+            name = f"{each.organism}: {each.database} {each.release}, {each.assembly}"
+            if is_built(Storage(), each) and not rebuild:
+                out.print(f"{name} (built already)")
+            else:
+                out.print(name)
+                good &= _run(instance, "build_references", "organism", [each.organism])
+    if not good:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -49,6 +49,13 @@ class InvalidSampleSheet(RefinebioError):
     remedy = "See docs/samplesheet.md for the columns."
 
 
+class InvalidOverrides(RefinebioError):
+    """A file of metadata overrides that cannot be understood; nothing of it is taken."""
+
+    code = "invalid_overrides"
+    remedy = "Give every entry a sample or an experiment, a field, a value and a why."
+
+
 class ExperimentNotFound(RefinebioError):
     """No source knows this experiment."""
 

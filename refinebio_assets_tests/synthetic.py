@@ -28,7 +28,9 @@ def make_transcriptome(organism: str, genes: int = 40, seed: int = 1) -> Transcr
     for gene in range(genes):
         for isoform in range(int(random.integers(1, 4))):
             name = f"ENST{seed:03d}{gene:05d}{isoform}"
-            sequences[name] = BASES[random.integers(0, 4, int(random.integers(500, 1500)))].tobytes()
+            sequences[name] = BASES[
+                random.integers(0, 4, int(random.integers(500, 1500)))
+            ].tobytes()
             gene_of[name] = f"ENSG{seed:03d}{gene:05d}"
     return Transcriptome(organism, sequences, gene_of)
 
@@ -87,7 +89,9 @@ def write_fastq(path: Path, reads: list[bytes], mate: int | None = None) -> Path
     return path
 
 
-def write_pair(folder: Path, name: str, transcriptome: Transcriptome, pairs: int, **options: int) -> str:
+def write_pair(
+    folder: Path, name: str, transcriptome: Transcriptome, pairs: int, **options: int
+) -> str:
     """Write two mate files and return them as a sample sheet names them."""
     first, second = make_pairs(transcriptome, pairs, **options)
     files = [

@@ -1,7 +1,6 @@
 """The reference tier: an organism's transcriptome, gene map and Salmon indices.
 
-Partition: `organisms`. What is built lies under reference/<ORGANISM>/<release>/ and is
-not built again as long as its catalogue entry and the tools are the same.
+Partition: `organisms`. What is built lies under reference/<ORGANISM>/<release>/.
 """
 
 import gzip
@@ -24,6 +23,7 @@ from refinebio_assets.resources.downloads import Downloads
 from refinebio_assets.resources.references import (
     GENE_MAP,
     TRANSCRIPTS,
+    fingerprint,
     index_folder,
     transcriptome_folder,
     transcriptome_record,
@@ -189,6 +189,7 @@ def _record(entry: "Reference", gene_map: "pl.DataFrame", transcripts: int) -> d
         "num_transcripts": transcripts,
         "num_genes": gene_map["gene"].n_unique(),
         "sources": [*entry.genome, *entry.annotation, *entry.transcripts, *entry.gene_map],
+        "fingerprint": fingerprint(entry),
         "created_at": datetime.now(UTC).isoformat(),
         "code_version": __version__,
     }

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refinebio_assets.errors import MissingIndex, UnsupportedOrganism
+from refinebio_assets.resources.downloads import local_path
 from refinebio_assets.resources.storage import Storage, read_json
 
+if TYPE_CHECKING:
+    from refinebio_assets.sources.reference_catalogue import Reference
+
+LENGTHS = ("short", "long")
 TRANSCRIPTS = "transcripts.fa.gz"
 GENE_MAP = "gene_map.parquet"
 
@@ -45,6 +51,27 @@ def index_folder(reference: Path, length: str) -> Path:
 def transcriptome_record(reference: Path) -> dict[str, Any] | None:
     """What the `transcriptome` asset recorded; None where it is not built."""
     return read_json(transcriptome_folder(reference) / "reference.json")
+
+
+def fingerprint(entry: Reference) -> str:
+    """Changes when a catalogue entry, or a local file that it names, changes."""
+    stamps = []
+    for url in (*entry.genome, *entry.annotation, *entry.transcripts, *entry.gene_map):
+        path = local_path(url)
+        if path is not None and path.exists():
+            stamps.append((path.stat().st_size, path.stat().st_mtime_ns))
+    return hashlib.sha256(repr((entry, stamps)).encode()).hexdigest()
+
+
+def is_built(storage: Storage, entry: Reference) -> bool:
+    """Whether transcriptome and both indices were made from this very entry."""
+    reference = storage.reference(entry.organism, entry.release)
+    record = transcriptome_record(reference)
+    return (
+        record is not None
+        and record.get("fingerprint") == fingerprint(entry)
+        and all((index_folder(reference, length) / "index.json").exists() for length in LENGTHS)
+    )
 
 
 def newest_index(storage: Storage, organism: str, length: str) -> BuiltIndex:

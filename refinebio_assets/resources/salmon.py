@@ -17,7 +17,8 @@ from refinebio_assets.resources.tool import Tool
 _PROCESSED = re.compile(r"processed ([\d,]+) fragments")
 _STAMP = re.compile(r"^\[[-\d :.]+\] \[\w+\] ")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_WORTH_TELLING = re.compile(r"^\[(warning|error|critical)\]|Mapping rate|Starting optimizer")
+_WORTH_TELLING = re.compile(r"^\[(warning|error|critical)\]|Mapping rate")
+_IN_METADATA = re.compile(r"burn-in fragments|NOTE: Read Lib")  # the rates and checks say it better
 _REFUSED = re.compile(
     r"only able to assign|very bad sample|no (?:reads|fragments|alignments)", re.I
 )
@@ -104,7 +105,7 @@ class Salmon(Tool):
             processed = _PROCESSED.search(text)
             if processed:
                 on_progress(int(processed.group(1).replace(",", "")))
-            elif _WORTH_TELLING.search(text):
+            elif _WORTH_TELLING.search(text) and not _IN_METADATA.search(text):
                 on_line(text)
 
         command: list[str | Path] = [

@@ -165,16 +165,15 @@ def _parse_statistics(text: str) -> RunStatistics:
     bases = document.find("Bases")
     if statistics is None or bases is None:
         raise ValueError("no statistics")
-    counts = [int(read.attrib["count"]) for read in statistics.findall("Read")]
-    filled = [count for count in counts if count > 0]
     spots, total = int(statistics.attrib["nspots"]), int(bases.attrib["count"])
-    if not (spots and filled):
+    mates = int(document.attrib["spot_count_mates"])
+    if not (spots and total):
         raise ValueError("no reads")
     return RunStatistics(
         spots=spots,
         bases=total,
-        layout="PAIRED" if int(document.attrib["spot_count_mates"]) else "SINGLE",
-        mean_length=total / (sum(filled) if len(filled) <= 2 else spots),
+        layout="PAIRED" if mates else "SINGLE",
+        mean_length=total / (spots + mates),
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from refinebio_assets.errors import RefinebioError
 from refinebio_assets.resources.references import (
     GENE_MAP,
     index_folder,
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     import duckdb
 
 
+# As part of a path: taken for a URL's query, a separator, a column of the files below.
+_UNFIT_FOR_DUCKDB = re.compile(r"\?|\\|(organism|technology)=")
+
+
 class Warehouse(dg.ConfigurableResource):
     """Builds and opens the catalogue."""
 
@@ -38,6 +43,12 @@ class Warehouse(dg.ConfigurableResource):
         import duckdb
 
         final = storage.catalogue()
+        unfit = _UNFIT_FOR_DUCKDB.search(str(final))
+        if unfit:
+            raise RefinebioError(
+                f"No catalogue can be kept under {storage.root}: DuckDB misreads {unfit[0]!r}.",
+                remedy="Set REFINEBIO_HOME to another folder.",
+            )
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": self.memory_limit
         }

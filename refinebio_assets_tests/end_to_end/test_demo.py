@@ -33,7 +33,11 @@ def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _refinebio(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "DAGSTER_HOME": str(folder), "REFINEBIO_HOME": str(folder / "home")}
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(folder),
+        "REFINEBIO_HOME": str(folder / "home"),
+    }
     program = Path(sys.executable).with_name("refinebio")
     return subprocess.run(
         [program, *arguments], env=environment, capture_output=True, text=True, check=False

@@ -76,9 +76,14 @@ def test_an_error_leaves_the_old_file(storage: Storage, mishap: type[BaseExcepti
     final = storage.root / "a.txt"
     with storage.publish_file(final) as path:
         path.write_text("old")
-    with pytest.raises(mishap), storage.publish_file(final) as path:
-        path.write_text("new")
-        raise mishap
+
+    def fail_on_the_way() -> None:
+        with storage.publish_file(final) as path:
+            path.write_text("new")
+            raise mishap
+
+    with pytest.raises(mishap):
+        fail_on_the_way()
     assert final.read_text() == "old"
     assert staged(storage) == []
 
@@ -88,9 +93,14 @@ def test_an_error_leaves_the_old_folder(storage: Storage, mishap: type[BaseExcep
     final = storage.root / "a"
     with storage.publish_folder(final) as folder:
         (folder / "x").write_text("old")
-    with pytest.raises(mishap), storage.publish_folder(final) as folder:
-        (folder / "x").write_text("new")
-        raise mishap
+
+    def fail_on_the_way() -> None:
+        with storage.publish_folder(final) as folder:
+            (folder / "x").write_text("new")
+            raise mishap
+
+    with pytest.raises(mishap):
+        fail_on_the_way()
     assert files(final) == {"x": "old"}
     assert staged(storage) == []
 
