@@ -28,6 +28,7 @@ from refinebio_assets.assets.stage import ExperimentsConfig, Toolbox
 from refinebio_assets.assets.survey import survey_experiment
 from refinebio_assets.partitions import register_experiments, register_organisms
 from refinebio_assets.resources.downloads import Downloads
+from refinebio_assets.resources.http import Http
 from refinebio_assets.resources.r import R
 from refinebio_assets.resources.references import newest_index
 from refinebio_assets.resources.registry import register_references, register_sample_sheet
@@ -78,7 +79,15 @@ def prepare(folder: Path, instance: dg.DagsterInstance, pairs: int) -> Toolbox:
     register_experiments(instance, register_sample_sheet(storage, str(sheet)))
     log = lambda _line: None  # noqa: E731
     toolbox = Toolbox(
-        storage, Downloads(), SraToolkit(), Salmon(), R(), ExperimentsConfig(), log, "benchmark"
+        storage,
+        Http(),
+        Downloads(),
+        SraToolkit(),
+        Salmon(),
+        R(),
+        ExperimentsConfig(),
+        log,
+        "benchmark",
     )
     survey_experiment(EXPERIMENT, toolbox)
     return toolbox

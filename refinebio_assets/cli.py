@@ -21,6 +21,8 @@ from refinebio_assets.errors import RefinebioError
 if TYPE_CHECKING:
     import dagster as dg
 
+    from refinebio_assets.sources.records import Experiment
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -64,22 +66,39 @@ def doctor() -> None:
 
 @app.command()
 def survey(
-    sheets: Annotated[list[str], typer.Argument(help="Sample sheets: paths or fsspec URLs.")],
+    what: Annotated[
+        list[str], typer.Argument(help="Accessions (GSE…, SRP…, E-MTAB-…, …) or sample sheets.")
+    ],
 ) -> None:
-    """Register the experiments of sample sheets, so that they can be processed."""
+    """Find experiments at their source, or in sample sheets, and register them."""
+    from refinebio_assets.metadata.accessions import source_of
     from refinebio_assets.partitions import register_experiments
-    from refinebio_assets.resources.registry import register_sample_sheet
+    from refinebio_assets.resources import registry
+    from refinebio_assets.resources.http import Http
     from refinebio_assets.resources.storage import Storage
 
+    storage, web = Storage(), Http()
     with errors_told(), dagster_instance() as instance:
-        found = [each for sheet in sheets for each in register_sample_sheet(Storage(), sheet)]
+        found: list[Experiment] = []
+        for named in what:
+            if source_of(named):
+                found.append(registry.survey(storage, named, web))
+            else:
+                found += registry.register_sample_sheet(storage, named)
         new = register_experiments(instance, found)
-    for each in found:
-        state = "new" if each.experiment in new else "known"
-        out.print(
-            f"{each.experiment} ({state}): {len(each.samples)} samples, {each.technology}, "
-            f"{', '.join(each.organisms)}"
-        )
+        for each in found:
+            state = "new" if each.experiment in new else "known"
+            skipped = sum(sample.skip_reason is not None for sample in each.samples)
+            out.print(
+                f"{each.experiment} ({state}): {len(each.samples)} samples"
+                + (f" ({skipped} of them won't be processed)" if skipped else "")
+                + f", {each.technology}, {', '.join(each.organisms)}"
+            )
+        names = [each.experiment for each in found]
+        good = _run(instance, "survey_experiments", "experiment", names)
+        good &= _run(instance, "build_warehouse", "catalogue", [])
+    if not good:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -120,6 +139,17 @@ def process(
         good &= _run(instance, "build_warehouse", "catalogue", [])
     if not good:
         raise typer.Exit(1)
+
+
+@app.command()
+def retry(
+    experiments: Annotated[list[str], typer.Argument(help="Parked experiments.")],
+) -> None:
+    """Let the dispatcher try parked experiments again."""
+    from refinebio_assets.resources.attempts import Attempts
+    from refinebio_assets.resources.storage import Storage
+
+    Attempts(Storage()).forget(experiments)
 
 
 @app.command()

@@ -15,14 +15,17 @@ from refinebio_assets.assets.reference import (
 )
 from refinebio_assets.assets.warehouse import warehouse
 from refinebio_assets.console import short_console
+from refinebio_assets.dispatcher import dispatcher, nightly_sweep
 from refinebio_assets.jobs import JOBS
 from refinebio_assets.resources.downloads import Downloads
+from refinebio_assets.resources.http import Http
 from refinebio_assets.resources.r import R
 from refinebio_assets.resources.rsem import Rsem
 from refinebio_assets.resources.salmon import Salmon
 from refinebio_assets.resources.sra_toolkit import SraToolkit
 from refinebio_assets.resources.storage import Storage
 from refinebio_assets.resources.warehouse import Warehouse
+from refinebio_assets.sensors import SENSORS
 
 ASSETS = [
     transcriptome_assets,
@@ -38,9 +41,12 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     return dg.Definitions(
         assets=ASSETS,
         jobs=JOBS,
+        sensors=[*SENSORS, dispatcher],
+        schedules=[nightly_sweep],
         resources={
             "storage": Storage(),
             "warehouse_database": Warehouse(),
+            "http": Http(),
             "downloads": Downloads(),
             "salmon": Salmon(),
             "sra_toolkit": SraToolkit(),

@@ -56,6 +56,13 @@ class InvalidOverrides(RefinebioError):
     remedy = "Give every entry a sample or an experiment, a field, a value and a why."
 
 
+class InvalidSettings(RefinebioError):
+    """A settings file in REFINEBIO_HOME that cannot be understood."""
+
+    code = "invalid_settings"
+    remedy = "See docs/operating.md for its form."
+
+
 class ExperimentNotFound(RefinebioError):
     """No source knows this experiment."""
 

@@ -10,6 +10,12 @@ reference_job = dg.define_asset_job(
     description="Transcriptome, gene map and both Salmon indices of organisms.",
 )
 
+survey_job = dg.define_asset_job(
+    "survey_experiments",
+    selection=dg.AssetSelection.groups("survey"),
+    description="The records of experiments, from their sources.",
+)
+
 experiments_job = dg.define_asset_job(
     "process_experiments",
     selection=dg.AssetSelection.groups("survey", "raw", "rnaseq"),
@@ -22,4 +28,4 @@ warehouse_job = dg.define_asset_job(
     description="The DuckDB catalogue over everything published.",
 )
 
-JOBS = [reference_job, experiments_job, warehouse_job]
+JOBS = [reference_job, survey_job, experiments_job, warehouse_job]

@@ -21,6 +21,7 @@ from refinebio_assets.assets.survey import survey_experiment
 from refinebio_assets.errors import RefinebioError, UnexpectedError
 from refinebio_assets.partitions import experiments
 from refinebio_assets.resources.downloads import Downloads
+from refinebio_assets.resources.http import Http
 from refinebio_assets.resources.r import R
 from refinebio_assets.resources.salmon import Salmon
 from refinebio_assets.resources.sra_toolkit import SraToolkit
@@ -114,6 +115,7 @@ def experiment_assets(
     context: dg.AssetExecutionContext,
     config: ExperimentsConfig,
     storage: Storage,
+    http: Http,
     downloads: Downloads,
     sra_toolkit: SraToolkit,
     salmon: Salmon,
@@ -121,7 +123,15 @@ def experiment_assets(
 ) -> Iterator[Any]:
     """Carry every experiment of the batch through the selected stages."""
     toolbox = Toolbox(
-        storage, downloads, sra_toolkit, salmon, r, config, context.log.info, context.run.run_id
+        storage,
+        http,
+        downloads,
+        sra_toolkit,
+        salmon,
+        r,
+        config,
+        context.log.info,
+        context.run.run_id,
     )
     selected = {key.path[-1] for key in context.selected_asset_keys}
     stages = {name: stage for name, stage in STAGES.items() if name in selected}

@@ -6,6 +6,7 @@ Metadata is stored with every event, so these stay within a few kilobytes.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -15,6 +16,7 @@ from refinebio_assets.tables import Table
 
 MOST_BARS = 24
 BAR_HEIGHT = 16
+LONGEST_CELL = 120
 
 
 def table(rows: Sequence[Mapping[str, object]], most: int = 10) -> dg.MarkdownMetadataValue:
@@ -66,4 +68,4 @@ def _number(value: float) -> str:
 
 def _cell(value: object) -> str:
     text = _number(value) if isinstance(value, float) else "" if value is None else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")[:120]
+    return re.sub(r"([\\|])", r"\\\1", " ".join(text[:LONGEST_CELL].splitlines()))

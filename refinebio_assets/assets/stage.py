@@ -21,6 +21,7 @@ from refinebio_assets import __version__
 from refinebio_assets.assets.progress import Log
 from refinebio_assets.errors import ExperimentNotFound, RefinebioError, UnexpectedError
 from refinebio_assets.resources.downloads import Downloads
+from refinebio_assets.resources.http import Http
 from refinebio_assets.resources.process import kill_all
 from refinebio_assets.resources.r import R
 from refinebio_assets.resources.salmon import Salmon
@@ -74,6 +75,7 @@ class Toolbox:
     """Everything a stage may use: resources, settings, log, and who is asking."""
 
     storage: Storage
+    http: Http
     downloads: Downloads
     sra_toolkit: SraToolkit
     salmon: Salmon

@@ -24,7 +24,7 @@ def survey_experiment(experiment: str, toolbox: Toolbox) -> StageOutcome:
     """Read the record, say which samples won't be processed, publish both."""
     from refinebio_assets.sources.records import write_experiment
 
-    found = registry.survey(toolbox.storage, experiment)
+    found = registry.survey(toolbox.storage, experiment, toolbox.http)
     statuses = [_verdict(sample) for sample in found.samples]
     path = toolbox.storage.table_file("experiments", experiment)
     with toolbox.storage.publish_file(path) as staged:

@@ -191,7 +191,8 @@ class Downloads(dg.ConfigurableResource):
             decode = wants_decoding(response, url)
             while True:
                 with broken_off(url):
-                    chunk = response.raw.read(CHUNK, decode_content=decode)
+                    # read1 gives what has come; read would lose it where the rest never comes
+                    chunk = response.raw.read1(CHUNK, decode_content=decode)
                 if not chunk:
                     return
                 if part.have() == 0 and _is_error_page(response, chunk, url):

@@ -56,6 +56,10 @@ class Storage(dg.ConfigurableResource):
         """Folder of the registered reference catalogues (YAML)."""
         return self.root / "reference_catalogues"
 
+    def metadata_overrides(self) -> Path:
+        """The reviewed corrections of metadata; need not exist."""
+        return self.root / "metadata_overrides.yaml"
+
     def reference(self, organism: str, release: str) -> Path:
         """Folder of one organism's transcriptome, gene map and indices."""
         return self.root / "reference" / organism / valid_accession(release, what="release")

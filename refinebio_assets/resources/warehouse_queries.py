@@ -19,7 +19,7 @@ TABLES: dict[str, tuple[str, str]] = {
     ),
     "experiment_relations": (
         "survey",
-        "SELECT experiment, r.relation, r.target FROM "  # noqa: S608
+        "SELECT experiment, r.relation, r.target FROM "
         "(SELECT experiment, unnest(relations) AS r FROM read_parquet($files)) ORDER BY ALL",
     ),
     "samples": (
