@@ -21,7 +21,7 @@ time in the same process. Answers are compared between layouts before a time is 
     python benchmarks/expression_layout.py --quick
     python benchmarks/expression_layout.py                       # 10,000 samples × 20,000 genes
     python benchmarks/expression_layout.py --sizes mixed         # half in experiments of 500
-    python benchmarks/expression_layout.py --layouts 'long gene √' --files 60000
+    python benchmarks/expression_layout.py --layouts 'long gene √' --files 60000 --patience 120
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ import polars as pl
 ORGANISM = "HOMO_SAPIENS"
 TECHNOLOGIES = ("MICROARRAY", "RNA-SEQ")
 LARGE = 500  # samples in a large experiment of `--sizes mixed`
-PATIENCE = 30.0  # seconds after which a question counts as not answered
 VECTOR = 2048  # DuckDB cuts row groups at multiples of its vectors
 
 
@@ -351,7 +350,7 @@ def ask(catalogue: Path, args: argparse.Namespace, sql: str) -> dict[str, Any] |
         ]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, check=True, timeout=PATIENCE
+                command, capture_output=True, text=True, check=True, timeout=args.patience
             )
         except subprocess.TimeoutExpired:
             return None
@@ -476,6 +475,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, help="hard-link the files up to this many")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="DuckDB's")
     parser.add_argument("--repeat", type=int, default=3, help="fresh processes per question")
+    parser.add_argument("--patience", type=float, default=30, help="seconds to wait for a process")
     parser.add_argument("--quick", action="store_true", help="400 samples × 2,000 genes")
     parser.add_argument("--json", type=Path, metavar="PATH")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the files here")
