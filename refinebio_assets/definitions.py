@@ -14,6 +14,7 @@ from refinebio_assets.assets.reference import (
     transcriptome_assets,
 )
 from refinebio_assets.assets.warehouse import warehouse
+from refinebio_assets.checks import SOURCE_CHECKS, daily_source_check, source_check_job
 from refinebio_assets.console import short_console
 from refinebio_assets.dispatcher import dispatcher, nightly_sweep
 from refinebio_assets.jobs import JOBS
@@ -40,9 +41,10 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """The definitions, with some resources replaced (tests, special installations)."""
     return dg.Definitions(
         assets=ASSETS,
-        jobs=JOBS,
+        asset_checks=SOURCE_CHECKS,
+        jobs=[*JOBS, source_check_job],
         sensors=[*SENSORS, dispatcher],
-        schedules=[nightly_sweep],
+        schedules=[nightly_sweep, daily_source_check],
         resources={
             "storage": Storage(),
             "warehouse_database": Warehouse(),

@@ -151,7 +151,8 @@ def test_a_sheet_is_registered_once(project: Path) -> None:
     for state in ("new", "known"):
         result = run("survey", "sheet.csv")
         assert result.exit_code == 0, result.output
-        assert result.output == f"LAB-1 ({state}): 1 samples, RNA-SEQ, HOMO_SAPIENS\n"
+        [first, *_] = result.stdout.splitlines()
+        assert first == f"LAB-1 ({state}): 1 samples, RNA-SEQ, HOMO_SAPIENS"
 
 
 @pytest.mark.parametrize(

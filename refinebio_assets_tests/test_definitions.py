@@ -51,6 +51,8 @@ ASSETS = {
     "warehouse": ("warehouse", None, {"experiment_metadata", "gene_counts", "gene_map"}),
 }
 JOBS = {
+    "check_sources": set(),
+    "survey_experiments": {"experiment_metadata"},
     "build_references": {"transcriptome", "gene_map", "salmon_index_short", "salmon_index_long"},
     "process_experiments": {
         "experiment_metadata",
@@ -61,6 +63,7 @@ JOBS = {
     "build_warehouse": {"warehouse"},
 }
 CHECKS = {
+    "experiment_metadata": {"geo_answers", "ena_answers", "arrayexpress_answers"},
     "transcript_quantification": {"mapping_rate", "reads", "library_type"},
     "gene_counts": {"genes_detected", "all_samples_processed", "same_samples"},
 }

@@ -15,7 +15,14 @@ from refinebio_assets.assets.stage import (
     record_statuses,
     surveyed,
 )
-from refinebio_assets.errors import ChecksumMismatch, NoSampleLeft, UnsupportedRawFile
+from refinebio_assets.errors import (
+    ChecksumMismatch,
+    DownloadFailed,
+    NoSampleLeft,
+    RawFileMissing,
+    RefinebioError,
+    UnsupportedRawFile,
+)
 from refinebio_assets.resources.storage import read_json
 
 if TYPE_CHECKING:
@@ -101,16 +108,37 @@ def _raw_reads(experiment: str, sample: Sample, toolbox: Toolbox) -> RawReads:
 
 
 def _same_sources(known: RawReads, sample: Sample) -> bool:
-    named = {file.source_url for file in sample.files}
-    return named == {file.source_url for file in known.files} | set(known.discarded)
+    read = {file.source_url for file in known.files} | set(known.discarded)
+    return any(read == {file.source_url for file in files} for files in _places(sample))
+
+
+def _places(sample: Sample) -> list[tuple[RawFile, ...]]:
+    """The sample's files as its source names them, then, for a public run, as another has them."""
+    from refinebio_assets.sources.sra import elsewhere
+
+    others = elsewhere(sample.sample, sample.files) if sample.source_database == "SRA" else ()
+    return [files for files in (sample.files, others) if files]
 
 
 def _verify(experiment: str, sample: Sample, toolbox: Toolbox) -> RawReads:
+    first: RefinebioError | None = None
+    for files in _places(sample):
+        try:
+            return _fetch_and_measure(experiment, sample, files, toolbox)
+        except (DownloadFailed, RawFileMissing) as error:
+            first = first or error
+            toolbox.log(f"{experiment}, {sample.sample}: {error}")
+    raise first or RawFileMissing("The sample names no file.")
+
+
+def _fetch_and_measure(
+    experiment: str, sample: Sample, sources: tuple[RawFile, ...], toolbox: Toolbox
+) -> RawReads:
     from refinebio_assets.rnaseq.raw_reads import RawReads
     from refinebio_assets.rnaseq.reads import ReadFormat, assign_mates, detect_format
 
-    by_name = {file.filename: file for file in sample.files}
-    if len(by_name) < len(sample.files):
+    by_name = {file.filename: file for file in sources}
+    if len(by_name) < len(sources):
         raise UnsupportedRawFile("Two of the sample's files have the same name.")
     mates = assign_mates(list(by_name))
     wanted = [by_name[name] for name in (mates.mate1, mates.mate2) if name is not None]

@@ -194,6 +194,13 @@ def files_of_run(record: Row, prefer: Literal["sra", "ena"] = "ena") -> tuple[Ra
     )
 
 
+def elsewhere(run: str, tried: Iterable[RawFile]) -> tuple[RawFile, ...]:
+    """The run at the open-data bucket, unless that is what was tried; nothing then."""
+    url = f"{OPEN_DATA}/{run}/{run}"
+    known = any(file.source_url == url for file in tried)
+    return () if known else (RawFile(filename=f"{run}.sra", source_url=url),)
+
+
 def discover_query(
     since: date,
     until: date,

@@ -21,7 +21,7 @@ from refinebio_assets.resources import registry
 from refinebio_assets.resources.http import Http
 from refinebio_assets.running import run_job
 from refinebio_assets.sensors import SENSORS
-from refinebio_assets.sources import ena, entrez, geo
+from refinebio_assets.sources import ena, entrez, geo, sra
 from refinebio_assets_tests.conftest import shared_data
 from refinebio_assets_tests.end_to_end.conftest import HUMAN, Laboratory
 from refinebio_assets_tests.replay import Replay
@@ -144,6 +144,41 @@ def test_reads_come_over_a_bad_network(
         "SRR9000003": ("skipped", "not_rnaseq"),
     }
     assert not list((laboratory.home / "raw").rglob("*.fastq.gz"))  # dropped once processed
+
+
+def test_a_run_that_ena_lacks_comes_from_the_open_data_bucket(
+    laboratory: Laboratory, replay: Replay, tmp_path: Path
+) -> None:
+    first = _serve_study(replay, tmp_path / "reads")
+    _survey(laboratory, STUDY)
+    replay.fail(first["SRR9000001"], "status", times=100, status=404)
+    replay.add(f"{sra.OPEN_DATA}/SRR9000001/SRR9000001", shared_data("sra/mini_humanX.sra"))
+    laboratory.process(STUDY)
+    statuses = laboratory.statuses()
+    assert statuses["SRR9000002"] == ("processed", None)
+    # it was fetched and dumped; its real human reads don't fit the made-up transcriptome
+    assert statuses["SRR9000001"] == ("failed", "reads_do_not_match_reference")
+
+
+def test_the_canary_knows_a_changed_answer(laboratory: Laboratory, replay: Replay) -> None:
+    brief = {"acc": "GSE2018", "targ": "self", "form": "text", "view": "brief"}
+    replay.add(
+        f"{geo.QUERY}?{urlencode(brief)}", b"^SERIES = GSE2018\n!Series_title = Lung transplant\n"
+    )
+    fields = {"dataPortal": "ena", "result": "read_run", "format": "json"}
+    replay.add(f"{ena.PORTAL}/returnFields?{urlencode(fields)}", b'[{"columnId": "new_name"}]')
+    job = defs.resolve_job_def("check_sources")
+    result = job.execute_in_process(
+        instance=laboratory.instance,
+        resources={**defs.resources, "http": Http(attempts=1, first_wait=0.01)},
+        raise_on_error=False,
+    )
+    checks = {each.check_name: each for each in result.get_asset_check_evaluations()}
+    assert checks["geo_answers"].passed
+    assert not checks["ena_answers"].passed
+    assert checks["ena_answers"].severity == dg.AssetCheckSeverity.ERROR
+    assert "no longer offers" in (checks["ena_answers"].description or "")
+    assert not checks["arrayexpress_answers"].passed
 
 
 def test_a_file_with_another_digest_is_refused(

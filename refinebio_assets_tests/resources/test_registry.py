@@ -15,6 +15,7 @@ from refinebio_assets.errors import (
     UnsupportedOrganism,
 )
 from refinebio_assets.resources.references import index_folder, newest_index
+from refinebio_assets.resources.http import Http
 from refinebio_assets.resources.registry import (
     reference_entry,
     register_references,
@@ -23,6 +24,7 @@ from refinebio_assets.resources.registry import (
 )
 from refinebio_assets.resources.storage import Storage
 
+WEB = Http(attempts=1, first_wait=0)  # not asked for what is in a sheet
 SHEET = "experiment,sample,organism,technology,files\nLAB-1,s1,Homo sapiens,RNA-SEQ,s1.fq\n"
 
 
@@ -38,7 +40,7 @@ def test_a_relative_sheet_is_found_again_from_elsewhere(
     Path("sheet.csv").write_text(SHEET)
     [registered] = register_sample_sheet(storage, "sheet.csv")
     monkeypatch.chdir("/")
-    assert survey(storage, "LAB-1") == registered
+    assert survey(storage, "LAB-1", WEB) == registered
     assert registered.samples[0].files[0].source_url == f"{tmp_path}/s1.fq"
 
 
@@ -46,13 +48,13 @@ def test_a_sheet_that_changes_is_read_anew(storage: Storage) -> None:
     Path("sheet.csv").write_text(SHEET)
     register_sample_sheet(storage, "sheet.csv")
     Path("sheet.csv").write_text(SHEET + SHEET.splitlines()[1].replace("s1", "s2"))
-    assert [sample.sample for sample in survey(storage, "LAB-1").samples] == ["s1", "s2"]
+    assert [sample.sample for sample in survey(storage, "LAB-1", WEB).samples] == ["s1", "s2"]
     Path("sheet.csv").write_text(SHEET.replace("LAB-1", "LAB-2"))
     with pytest.raises(ExperimentNotFound, match="does not name LAB-1 any more"):
-        survey(storage, "LAB-1")
+        survey(storage, "LAB-1", WEB)
     Path("sheet.csv").unlink()
     with pytest.raises(InvalidSampleSheet, match="cannot be read"):
-        survey(storage, "LAB-1")
+        survey(storage, "LAB-1", WEB)
 
 
 def test_nothing_of_an_invalid_sheet_is_registered(storage: Storage) -> None:
@@ -64,9 +66,9 @@ def test_nothing_of_an_invalid_sheet_is_registered(storage: Storage) -> None:
 
 def test_unknown_experiments(storage: Storage) -> None:
     with pytest.raises(ExperimentNotFound, match="No sample sheet is registered for LAB-1"):
-        survey(storage, "LAB-1")
+        survey(storage, "LAB-1", WEB)
     with pytest.raises(InvalidAccession):
-        survey(storage, "../LAB-1")
+        survey(storage, "../LAB-1", WEB)
 
 
 def test_references(storage: Storage) -> None:
