@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from refinebio_assets.sources.records import Experiment, RawFile, Sample
 
 STAGE = "raw_samples"
+FILES = "files"  # what was fetched, beside the manifest
 
 
 def fetch_raw_samples(experiment: str, toolbox: Toolbox) -> StageOutcome:
@@ -134,8 +135,9 @@ def _verify(experiment: str, sample: Sample, toolbox: Toolbox) -> RawReads:
 def _fetch_and_measure(
     experiment: str, sample: Sample, sources: tuple[RawFile, ...], toolbox: Toolbox
 ) -> RawReads:
+    from refinebio_assets.rnaseq.pairing import assign_mates
     from refinebio_assets.rnaseq.raw_reads import RawReads
-    from refinebio_assets.rnaseq.reads import ReadFormat, assign_mates, detect_format
+    from refinebio_assets.rnaseq.reads import ReadFormat, detect_format
 
     by_name = {file.filename: file for file in sources}
     if len(by_name) < len(sources):
@@ -157,7 +159,7 @@ def _fetch_and_measure(
 def _fetch(experiment: str, sample: str, file: RawFile, toolbox: Toolbox) -> StoredFile:
     from refinebio_assets.rnaseq.raw_reads import digest_file
 
-    target = toolbox.storage.raw_folder(experiment, sample) / file.filename
+    target = toolbox.storage.raw_folder(experiment, sample) / FILES / file.filename
     progress = Progress(toolbox.log, f"{sample}: {file.filename}", file.expected_bytes, "bytes")
     path = toolbox.downloads.fetch(
         file.source_url, target, lambda done, _total: progress.update(done)

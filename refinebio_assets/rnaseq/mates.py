@@ -9,7 +9,7 @@ look at this exit code. Exits with 141 if a reader goes away, 2 if called wrongl
 Each pipe is opened and written by a thread of its own, with a short queue before it: the
 reader may open the pipes in either order, and may wait for more of one mate while the
 other's pipe is full. Without a reader this waits for one. Not here: how reads are paired
-(`reads.demultiplex`).
+(`pairing.demultiplex`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from refinebio_assets.errors import InvalidFastq
-from refinebio_assets.rnaseq.reads import MateCounts, demultiplex
+from refinebio_assets.rnaseq.pairing import MateCounts, demultiplex
 
 PIPE_BYTES = 1 << 20
 QUEUED_BLOCKS = 8  # a reader may be ahead on one mate by this many blocks of reads

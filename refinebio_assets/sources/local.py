@@ -15,6 +15,7 @@ import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import dropwhile
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -111,7 +112,8 @@ def _rows(text: str, location: str) -> list[tuple[int, dict[str, str]]]:
         read = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except csv.Error as error:
         raise InvalidSampleSheet(f"{location} is not a table: {error}.") from error
-    lines = [(n, cells) for n, cells in read if any(cells) and not cells[0].startswith("#")]
+    filled = [(number, cells) for number, cells in read if any(cells)]
+    lines = list(dropwhile(lambda line: line[1][0].startswith("#"), filled))
     if not lines:
         raise InvalidSampleSheet(f"{location} is empty.")
     given = lines[0][1]
@@ -124,6 +126,9 @@ def _rows(text: str, location: str) -> list[tuple[int, dict[str, str]]]:
         raise InvalidSampleSheet(f"{location} has the column {twice[0]!r} twice.")
     rows = []
     for number, cells in lines[1:]:
+        comment = cells[0].startswith("#")  # but not a title such as "#1" in a first column
+        if comment and (names[0] == "experiment" or len(cells) != len(names)):
+            continue
         if len(cells) != len(names):
             raise InvalidSampleSheet(
                 f"{location}, line {number}: {len(cells)} cells where the header has {len(names)}."

@@ -111,7 +111,6 @@ def test_killed_during_quantification(shell: Shell) -> None:
     process.kill()
     process.wait()
     assert not slow.exists()
-    assert not (laboratory.home / "refinebio.duckdb").exists()
     _wait_for(lambda: not _processes_under(laboratory.home))
     finished = (quick / "quant.sf").stat().st_ino
     assert shell.run("process", "LAB-1") == 0
@@ -120,19 +119,26 @@ def test_killed_during_quantification(shell: Shell) -> None:
     assert list(staging.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "folder"),
-    [("LAB-1.parquet", "processed/expression"), ("LAB-1.parquet", "processed/experiments")],
-    ids=["matrix", "metadata"],
-)
-def test_killed_before_a_table_is_renamed(shell: Shell, name: str, folder: str) -> None:
+def test_killed_before_the_matrix_is_renamed(shell: Shell) -> None:
     laboratory = shell.laboratory
     _survey(shell, {"s": write_pair(laboratory.inputs, "s", HUMAN, 500)})
-    script = KILL_BEFORE_RENAME_OF.format(name=name, folder=folder)
+    script = KILL_BEFORE_RENAME_OF.format(name="LAB-1.parquet", folder="processed/expression")
     assert shell.run("process", "LAB-1", script=script) == -signal.SIGKILL
-    assert not list((laboratory.home / folder).rglob("*.parquet"))
+    assert not list((laboratory.home / "processed/expression").rglob("*.parquet"))
     assert shell.run("process", "LAB-1") == 0
     assert laboratory.statuses() == {"s": ("processed", None)}
+
+
+def test_killed_before_the_records_are_renamed(shell: Shell) -> None:
+    laboratory = shell.laboratory
+    files = write_pair(laboratory.inputs, "s", HUMAN, 500)
+    row = {"experiment": "LAB-1", "sample": "s", "organism": "Homo sapiens", "files": files}
+    sheet = str(write_sheet(laboratory.inputs / "sheet.tsv", [row]))
+    script = KILL_BEFORE_RENAME_OF.format(name="LAB-1.parquet", folder="processed/experiments")
+    assert shell.run("survey", sheet, script=script) == -signal.SIGKILL
+    assert not list((laboratory.home / "processed").rglob("*.parquet"))
+    assert shell.run("survey", sheet) == 0
+    assert laboratory.statuses() == {"s": ("waiting", "not_started")}
 
 
 def test_killed_during_the_catalogue_swap(shell: Shell) -> None:
@@ -210,12 +216,12 @@ def test_killed_during_download(shell: Shell, slow_server: str) -> None:
     time.sleep(0.3)
     process.kill()
     process.wait()
-    assert not (folder / "served.fastq").exists()
+    assert not list(folder.rglob("served.fastq"))
     assert not (folder / "raw.json").exists()
     SlowFile.released.set()
     assert shell.run("process", "LAB-1") == 0
     assert laboratory.statuses() == {"s": ("processed", None)}
-    assert not (folder / "served.fastq").exists()  # dropped once processed
+    assert not list(folder.rglob("served.fastq"))  # dropped once processed
     assert (folder / "raw.json").exists()
     SlowFile.requested_from.clear()
     assert shell.run("process", "LAB-1") == 0

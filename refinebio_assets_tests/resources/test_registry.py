@@ -14,8 +14,8 @@ from refinebio_assets.errors import (
     MissingIndex,
     UnsupportedOrganism,
 )
-from refinebio_assets.resources.references import index_folder, newest_index
 from refinebio_assets.resources.http import Http
+from refinebio_assets.resources.references import index_folder, newest_index
 from refinebio_assets.resources.registry import (
     reference_entry,
     register_references,

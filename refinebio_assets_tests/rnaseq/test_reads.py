@@ -26,14 +26,11 @@ from refinebio_assets.errors import (
     UnequalMates,
     UnsupportedRawFile,
 )
-from refinebio_assets.rnaseq import reads as reads_module
+from refinebio_assets.rnaseq import fastq as fastq_module
+from refinebio_assets.rnaseq.pairing import MateCounts, MateFiles, assign_mates, demultiplex
 from refinebio_assets.rnaseq.reads import (
-    MateCounts,
-    MateFiles,
     ReadFormat,
     ReadStatistics,
-    assign_mates,
-    demultiplex,
     detect_format,
     index_length,
     scan_fastq,
@@ -299,7 +296,7 @@ def test_blank_lines_at_the_end_are_accepted(tmp_path: Path) -> None:
 
 
 def test_endless_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reads_module, "MAX_RECORD_BYTES", 1000)
+    monkeypatch.setattr(fastq_module, "MAX_RECORD_BYTES", 1000)
     path = write(tmp_path, TWO_READS + b"@c\n" + b"A" * 5000)
     with pytest.raises(InvalidFastq, match="read 3 is longer"):
         scan_fastq(path, chunk_bytes=64)
