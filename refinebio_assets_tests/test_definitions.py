@@ -117,7 +117,6 @@ def test_every_asset_is_described(name: str) -> None:
 
 def test_resources_can_be_replaced() -> None:
     other = build_defs({"storage": Storage(home="/elsewhere")})
-    dg.Definitions.validate_loadable(other)
     assert other.resources is not None
     assert other.resources["storage"].home == "/elsewhere"
 
