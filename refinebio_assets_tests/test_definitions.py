@@ -13,6 +13,7 @@ import dagster as dg
 import pytest
 
 import refinebio_assets
+from refinebio_assets.assets.experiments import experiment_assets
 from refinebio_assets.definitions import build_defs, defs
 from refinebio_assets.resources.storage import Storage
 
@@ -176,3 +177,17 @@ def test_the_domain_knows_nothing_of_dagster() -> None:
         if name.startswith(outside)
     }
     assert offending == {}
+
+
+def test_experiments_depend_on_no_particular_organism() -> None:
+    """A backfill of experiments asks for organisms of the same names if this goes wrong."""
+    reference = {"salmon_index_short", "salmon_index_long", "gene_map"}
+    arrows = [
+        dependency
+        for spec in experiment_assets.specs
+        for dependency in spec.deps
+        if dependency.asset_key.to_user_string() in reference
+    ]
+    assert {each.asset_key.to_user_string() for each in arrows} == reference
+    for each in arrows:
+        assert each.partition_mapping == dg.SpecificPartitionsPartitionMapping(partition_keys=[])

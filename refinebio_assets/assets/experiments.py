@@ -40,6 +40,18 @@ STAGES: dict[str, Stage] = {
     "gene_counts": count_genes,
 }
 
+
+def of_its_organisms(asset: str) -> dg.AssetDep:
+    """An arrow to an asset of the reference tier.
+
+    Which organisms an experiment needs is in its samples, which Dagster cannot ask: to it no
+    particular partition is depended on. A sample whose index is missing waits for it.
+    """
+    return dg.AssetDep(
+        asset, partition_mapping=dg.SpecificPartitionsPartitionMapping(partition_keys=[])
+    )
+
+
 SPECS = [
     dg.AssetSpec(
         "experiment_metadata",
@@ -60,7 +72,11 @@ SPECS = [
     ),
     dg.AssetSpec(
         "transcript_quantification",
-        deps=["raw_samples", "salmon_index_short", "salmon_index_long"],
+        deps=[
+            "raw_samples",
+            of_its_organisms("salmon_index_short"),
+            of_its_organisms("salmon_index_long"),
+        ],
         group_name="rnaseq",
         kinds={"salmon"},
         skippable=True,
@@ -71,7 +87,7 @@ SPECS = [
     ),
     dg.AssetSpec(
         "gene_counts",
-        deps=["transcript_quantification", "gene_map"],
+        deps=["transcript_quantification", of_its_organisms("gene_map")],
         group_name="rnaseq",
         kinds={"parquet"},
         skippable=True,
