@@ -18,6 +18,15 @@ A question is asked in a fresh process each time, so nothing that DuckDB or the 
 helps the next one; the files are in the operating system's cache. `gene again` is the second
 time in the same process. Answers are compared between layouts before a time is believed.
 
+What it says: long rows sorted by gene and sample, with row groups growing with the square root of
+the file (`row_group_rows`), written by DuckDB as Parquet v2 with zstd. Row groups too small make
+the footers dear (every file's is read), too large make one gene dear. DuckDB's writer adds Bloom
+filters, so that to find a sample only its own file's values are read, though no file is sorted
+by it; Polars' does not. Rows sorted by sample cost a gene ten times as much. Lists per sample
+need a table of genes beside them and cost a gene three to fifteen times as much. Lists per gene
+are the smallest, but a sample cannot be looked for in them. A column per sample cannot serve one
+view over many experiments. A question that names the experiment opens one file in any layout.
+
     python benchmarks/expression_layout.py --quick
     python benchmarks/expression_layout.py                       # 10,000 samples × 20,000 genes
     python benchmarks/expression_layout.py --sizes mixed         # half in experiments of 500
@@ -472,7 +481,11 @@ def main() -> None:
     parser.add_argument("--experiments", type=int, default=500)
     parser.add_argument("--sizes", choices=("uniform", "mixed"), default="uniform")
     parser.add_argument("--layouts", nargs="+", metavar="NAME", help="only these")
-    parser.add_argument("--files", type=int, help="hard-link the files up to this many")
+    parser.add_argument(
+        "--files",
+        type=int,
+        help="hard-link the files up to this many; a copy's samples are found too",
+    )
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="DuckDB's")
     parser.add_argument("--repeat", type=int, default=3, help="fresh processes per question")
     parser.add_argument("--patience", type=float, default=30, help="seconds to wait for a process")

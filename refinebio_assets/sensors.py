@@ -37,8 +37,11 @@ def _sra(web: Web, chosen: Filter, cursor: Cursor) -> list[str]:
 
     since, until = window(cursor, chosen, _today())
     taxa = [int(each) for each in chosen.organisms]
-    question = sra.discover_query(since, until, taxonomy_ids=taxa)
-    return [study for study, _ in sra.parse_discovery(web.get(ena.SEARCH, question))]
+    found: list[str] = []
+    for changed in (False, True):
+        question = sra.discover_query(since, until, taxonomy_ids=taxa, changed=changed)
+        found += [study for study, _ in sra.parse_discovery(web.get(ena.SEARCH, question))]
+    return found
 
 
 def _arrayexpress(web: Web, chosen: Filter, cursor: Cursor) -> list[str]:

@@ -207,6 +207,7 @@ def discover_query(
     *,
     taxonomy_ids: Sequence[int] = (),
     instruments: Iterable[str] | None = None,
+    changed: bool = False,
 ) -> dict[str, str]:
     """What to ask `ena.SEARCH` for the RNA-seq studies that became public in a window.
 
@@ -218,11 +219,14 @@ def discover_query(
         Organisms, by NCBI's taxonomy; all if empty.
     instruments
         Models of sequencers; all that are supported if not given.
+    changed
+        Ask for those that were last updated in the window instead.
     """
     models = sequencers() if instruments is None else tuple(instruments)
+    day = "last_updated" if changed else "first_public"
     terms = [
-        f"first_public>={since.isoformat()}",
-        f"first_public<={until.isoformat()}",
+        f"{day}>={since.isoformat()}",
+        f"{day}<={until.isoformat()}",
         f'library_strategy="{STRATEGY}"',
         f'library_source="{SOURCE}"',
         _any(f'instrument_model="{model}"' for model in models),

@@ -21,7 +21,7 @@ from refinebio_assets.resources import registry
 from refinebio_assets.resources.http import Http
 from refinebio_assets.running import run_job
 from refinebio_assets.sensors import SENSORS
-from refinebio_assets.sources import ena, entrez, geo, sra
+from refinebio_assets.sources import biostudies, ena, entrez, geo, sra
 from refinebio_assets_tests.conftest import shared_data
 from refinebio_assets_tests.end_to_end.conftest import HUMAN, Laboratory
 from refinebio_assets_tests.replay import Replay
@@ -218,12 +218,12 @@ def _sensor(name: str) -> dg.SensorDefinition:
     return next(each for each in SENSORS if each.name == f"{name}_discovery")
 
 
-def _tick(laboratory: Laboratory, cursor: str | None) -> dg.SensorResult:
+def _tick(laboratory: Laboratory, cursor: str | None, source: str = "geo") -> dg.SensorResult:
     resources = {**defs.resources, "http": Http(attempts=1, first_wait=0.01)}
     context = dg.build_sensor_context(
         instance=laboratory.instance, cursor=cursor, definitions=defs, resources=resources
     )
-    return _sensor("geo").evaluate_tick(context)
+    return _sensor(source).evaluate_tick(context)
 
 
 def _serve_search(replay: Replay, *series: str) -> None:
@@ -258,6 +258,38 @@ def test_a_sensor_registers_what_is_new_once(laboratory: Laboratory, replay: Rep
     again = _tick(laboratory, tick.cursor)
     assert not again.run_requests
     assert not again.dynamic_partitions_requests[0].partition_keys
+
+
+def test_new_and_changed_studies_of_ena(laboratory: Laboratory, replay: Replay) -> None:
+    today = datetime.now(UTC).date()
+    for changed, study in ((False, "SRP900001"), (True, "SRP900002")):
+        question = sra.discover_query(today - timedelta(days=7), today, changed=changed)
+        row = {"secondary_study_accession": study, "first_public": "2026-11-20"}
+        replay.add(f"{ena.SEARCH}?{urlencode(question)}", json.dumps([row, row]).encode())
+    laboratory.instance.add_dynamic_partitions("experiments", ["SRP900002"])
+    tick = _tick(laboratory, None, "sra")
+    assert tick.dynamic_partitions_requests[0].partition_keys == ["SRP900001"]
+    start = "dagster/asset_partition_range_start"
+    assert {each.tags[start] for each in tick.run_requests} == {"SRP900001", "SRP900002"}
+    assert not _tick(laboratory, tick.cursor, "sra").run_requests
+
+
+def test_new_studies_of_arrayexpress(laboratory: Laboratory, replay: Replay) -> None:
+    today = datetime.now(UTC).date()
+    window = f"[{today - timedelta(days=7)} TO {today}]"
+    question = {"release_date": window, "type": "study", "directsub": "true"}
+    page = {"pageSize": str(biostudies.PAGE_SIZE), "page": "1"}
+    answer = {
+        "page": 1,
+        "pageSize": biostudies.PAGE_SIZE,
+        "totalHits": 1,
+        "isTotalHitsExact": True,
+        "hits": [{"accession": "E-MTAB-3050", "title": "Islets", "release_date": str(today)}],
+    }
+    url = f"{biostudies.API}/arrayexpress/search?{urlencode({**question, **page})}"
+    replay.add(url, json.dumps(answer).encode())
+    tick = _tick(laboratory, None, "arrayexpress")
+    assert tick.dynamic_partitions_requests[0].partition_keys == ["E-MTAB-3050"]
 
 
 def test_a_source_that_is_down_keeps_the_cursor(laboratory: Laboratory, replay: Replay) -> None:
