@@ -43,9 +43,11 @@ dev: ## open the Dagster UI on http://localhost:3000
 	@containers/setup.sh
 	@cd $(CURDIR) && $(BIN)/dagster dev -w workspace.yaml
 
-bench: ## run the benchmarks
+bench: ## run the benchmarks (the layout of expression values: small, see its --help)
 	@containers/setup.sh test
-	@for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+	@for each in $(filter-out benchmarks/expression_layout.py,$(wildcard benchmarks/*.py)); do \
+	  echo "== $$each"; $(BIN)/python $$each || exit 1; done
+	@echo "== benchmarks/expression_layout.py"; $(BIN)/python benchmarks/expression_layout.py --quick
 
 lock: ## resolve requirements.lock anew from pyproject.toml
 	@uv pip compile pyproject.toml --extra r --group dev --universal --generate-hashes \

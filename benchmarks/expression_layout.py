@@ -37,7 +37,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import re
 import shutil
@@ -55,10 +54,11 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from refinebio_assets.matrix.expression import VECTOR, ArrowStream, row_group_rows
+
 ORGANISM = "HOMO_SAPIENS"
 TECHNOLOGIES = ("MICROARRAY", "RNA-SEQ")
 LARGE = 500  # samples in a large experiment of `--sizes mixed`
-VECTOR = 2048  # DuckDB cuts row groups at multiples of its vectors
 
 
 # ── the data ────────────────────────────────────────────────────────────────────────────────
@@ -126,16 +126,6 @@ class Maker:
 # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
 
-class Stream:
-    """A Polars frame as DuckDB can read it without pyarrow: through the Arrow C stream alone."""
-
-    def __init__(self, frame: pl.DataFrame) -> None:
-        self.frame = frame
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self.frame.__arrow_c_stream__(requested_schema)
-
-
 def long_by_gene(
     genes: list[str], samples: tuple[str, ...], values: dict[str, Any]
 ) -> pl.DataFrame:
@@ -174,13 +164,6 @@ def list_per_gene(
     return pl.DataFrame(
         [pl.Series("gene", genes), names, *(as_list(name, m) for name, m in values.items())]
     )
-
-
-def row_group_rows(rows: int) -> int:
-    """Of a file with so many rows. To find one gene DuckDB reads the footer, which grows with the
-    number of row groups, and one row group, which shrinks with it: the sum is least when the row
-    group grows with the square root of the file."""
-    return max(1, round(50 * math.sqrt(rows) / VECTOR)) * VECTOR
 
 
 # ── the candidates ──────────────────────────────────────────────────────────────────────────
@@ -226,7 +209,7 @@ class Layout:
         if self.writer == "polars":
             frame.write_parquet(target, compression="zstd", row_group_size=rows)
         else:
-            stream = Stream(frame)  # noqa: F841 — DuckDB finds it by name
+            stream = ArrowStream(frame)  # noqa: F841 — DuckDB finds it by name
             with duckdb.connect() as connection:
                 connection.execute(
                     f"COPY (FROM stream) TO '{target}' (FORMAT parquet, COMPRESSION "
@@ -382,14 +365,14 @@ def path_of(root: Path, experiment: Experiment) -> Path:
 def build_catalogue(
     path: Path, layout: Layout, maker: Maker, experiments: list[Experiment], root: Path
 ) -> None:
-    samples = Stream(
+    samples = ArrowStream(
         pl.DataFrame(
             [(e.accession, s) for e in experiments for s in e.samples],
             schema=["experiment", "sample"],
             orient="row",
         )
     )
-    gene_order = Stream(pl.DataFrame({"genes": [maker.genes]}))
+    gene_order = ArrowStream(pl.DataFrame({"genes": [maker.genes]}))
     with duckdb.connect(str(path)) as connection:
         connection.register("samples_frame", samples)
         connection.register("gene_order_frame", gene_order)

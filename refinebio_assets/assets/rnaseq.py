@@ -296,7 +296,7 @@ def _refuse_incomplete(
     for stage in ("raw_samples", QUANTIFICATION_STAGE):
         path = toolbox.storage.status_file(stage, experiment)
         if path.exists():
-            statuses = pl.read_parquet(path, columns=["sample", "status"])
+            statuses = pl.read_parquet(path, columns=["sample", "status"], glob=False)
             failed |= set(statuses.filter(pl.col("status") == "failed")["sample"])
     eligible = [each.sample for each in samples if each.sample in rows or each.sample not in failed]
     done, config = len(rows), toolbox.config
@@ -323,7 +323,7 @@ def _publish_genes(
     ]
     path = toolbox.storage.expression_file(organism, "RNA-SEQ", experiment)
     with toolbox.storage.publish_file(path) as staged:
-        write_gene_counts(staged, experiment, summarised)
+        write_gene_counts(staged, summarised, _provenance(experiment, rows, toolbox))
     toolbox.log(f"{experiment}: {len(rows)} samples of {organism} brought to genes")
     return [
         {
@@ -338,6 +338,17 @@ def _publish_genes(
     ]
 
 
+def _provenance(experiment: str, rows: list[dict[str, Any]], toolbox: Toolbox) -> dict[str, str]:
+    """What a file of expression values was made from; sample by sample: `quantifications`."""
+    return {
+        "experiment": experiment,
+        "salmon_version": ", ".join(sorted({row["salmon_version"] for row in rows})),
+        "reference_release": ", ".join(sorted({row["reference_release"] for row in rows})),
+        "tximport": "R" if toolbox.config.tximport_in_r else "refinebio_assets",
+        **{name: str(value) for name, value in toolbox.lineage().items()},
+    }
+
+
 def _tximport(
     samples: list[str], organism: str, release: str, experiment: str, toolbox: Toolbox
 ) -> GeneQuantification:
@@ -345,7 +356,9 @@ def _tximport(
 
     from refinebio_assets.rnaseq.tximport import GeneQuantification, gene_level
 
-    gene_map = pl.read_parquet(gene_map_path(toolbox.storage.reference(organism, release)))
+    gene_map = pl.read_parquet(
+        gene_map_path(toolbox.storage.reference(organism, release)), glob=False
+    )
     files = {
         sample: toolbox.storage.quant_folder(experiment, sample) / "quant.sf" for sample in samples
     }

@@ -1,53 +1,93 @@
 """The Parquet files that hold expression values, one per experiment and organism.
 
-Long rows sorted by gene, then sample (see docs/architecture.md for the measurements
-behind this). Values are float32 from here on.
+Long rows sorted by gene, then sample, written by DuckDB as Parquet v2 with zstd, in row
+groups that grow with the square root of the file; organism, technology and experiment are
+in the path. `benchmarks/expression_layout.py` measures why. Values are float32 from here on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import numpy as np
 import polars as pl
 
 from refinebio_assets.rnaseq.tximport import GeneQuantification
 
-ROWS_PER_GROUP = 32_768
+VECTOR = 2048  # DuckDB's row groups are multiples of it
 
 
 def write_gene_counts(
-    path: Path, experiment: str, quantified: Sequence[GeneQuantification]
+    path: Path, quantified: Sequence[GeneQuantification], provenance: Mapping[str, str]
 ) -> None:
     """Write RNA-seq values: columns gene, sample, value, counts, effective_length, tpm.
 
-    `value` is length-scaled TPM; `counts` the unscaled estimated counts. Several
-    quantifications (samples measured with different indices) are put side by side.
+    Parameters
+    ----------
+    quantified
+        Several (samples measured with different indices) are put side by side.
+    provenance
+        Kept in the file's own metadata (`parquet_kv_metadata` in DuckDB).
+
+    `value` is length-scaled TPM; `counts` the unscaled estimated counts.
     """
-    rows = pl.concat([_long(experiment, each) for each in quantified])
-    rows.sort("gene", "sample", maintain_order=True).write_parquet(
-        path, compression="zstd", row_group_size=ROWS_PER_GROUP, statistics=True
-    )
+    rows = pl.concat([_long(each) for each in quantified])
+    rows = rows.sort("gene", "sample", maintain_order=True)
+    with duckdb.connect() as database:
+        database.register("rows", ArrowStream(rows))
+        database.execute(
+            f"COPY rows TO {_quoted(str(path))} (FORMAT parquet, COMPRESSION zstd, "
+            f"PARQUET_VERSION v2, ROW_GROUP_SIZE {row_group_rows(len(rows))}, "
+            f"KV_METADATA {_struct(provenance)})"
+        )
+
+
+def row_group_rows(rows: int) -> int:
+    """The row group of a file with so many rows.
+
+    To find one gene, DuckDB reads the footer, which grows with the number of row groups, and
+    one row group, which shrinks with it: the sum is least at the square root.
+    """
+    return max(1, round(50 * math.sqrt(rows) / VECTOR)) * VECTOR
 
 
 def samples_of(path: Path) -> set[str]:
     """The samples that an expression file holds."""
-    return set(pl.scan_parquet(path).select("sample").unique().collect()["sample"])
+    return set(pl.read_parquet(path, columns=["sample"], glob=False)["sample"].unique())
 
 
-def _long(experiment: str, each: GeneQuantification) -> pl.DataFrame:
-    genes, samples = len(each.genes), len(each.samples)
+class ArrowStream:
+    """Hands a Polars frame to DuckDB, which would otherwise ask for PyArrow."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
+        return self._frame.__arrow_c_stream__(requested_schema)
+
+
+def _long(each: GeneQuantification) -> pl.DataFrame:
     columns = {
         "value": each.length_scaled_tpm(),
         "counts": each.counts,
         "effective_length": each.length,
         "tpm": each.abundance,
     }
-    return pl.DataFrame(
-        {
-            "gene": np.repeat(np.array(each.genes), samples),
-            "sample": np.tile(np.array(each.samples), genes),
-            **{name: matrix.ravel().astype(np.float32) for name, matrix in columns.items()},
-        }
-    ).with_columns(pl.lit(experiment).alias("experiment"))
+    genes, samples = pl.DataFrame({"gene": each.genes}), pl.DataFrame({"sample": each.samples})
+    return genes.join(samples, how="cross", maintain_order="left_right").hstack(
+        [pl.Series(name, matrix.ravel().astype(np.float32)) for name, matrix in columns.items()]
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _struct(entries: Mapping[str, str]) -> str:
+    return (
+        "{" + ", ".join(f"{_quoted(key)}: {_quoted(text)}" for key, text in entries.items()) + "}"
+    )

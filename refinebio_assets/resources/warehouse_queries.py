@@ -81,18 +81,20 @@ TABLES: dict[str, tuple[str, str]] = {
     ),
 }
 
-_READ_RNASEQ = """read_parquet($files, hive_partitioning = true,
+_READ_RNASEQ = """read_parquet($files, filename = true, hive_partitioning = true,
     hive_types = {'organism': VARCHAR, 'technology': VARCHAR})"""
+# From the file's name: a question for one experiment then opens no other file.
+_EXPERIMENT = "parse_filename(filename, true) AS experiment"
 
 VIEWS: dict[str, tuple[str, str]] = {
     "expression": (
         "rnaseq",
-        f"SELECT gene, sample, value, experiment, organism, technology FROM {_READ_RNASEQ}",  # noqa: S608
+        f"SELECT gene, sample, value, {_EXPERIMENT}, organism, technology FROM {_READ_RNASEQ}",  # noqa: S608
     ),
     "gene_counts": (
         "rnaseq",
         "SELECT gene, sample, counts, effective_length, tpm, value AS length_scaled_tpm, "  # noqa: S608
-        f"experiment, organism FROM {_READ_RNASEQ}",
+        f"{_EXPERIMENT}, organism FROM {_READ_RNASEQ}",
     ),
 }
 
@@ -106,6 +108,11 @@ MACROS = (
     CREATE MACRO gene_profile(of_organism, of_gene) AS TABLE
     SELECT experiment, sample, value FROM expression
     WHERE organism = of_organism AND gene = of_gene ORDER BY experiment, sample
+    """,
+    """
+    CREATE MACRO sample_profile(of_sample) AS TABLE
+    SELECT experiment, gene, value FROM expression JOIN samples USING (experiment, sample)
+    WHERE sample = of_sample ORDER BY experiment, gene
     """,
     """
     CREATE MACRO search_samples(words) AS TABLE

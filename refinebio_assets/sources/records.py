@@ -143,7 +143,7 @@ def read_experiment(path: Path) -> Experiment:
     ------
     FileNotFoundError
     """
-    row = pl.read_parquet(path).row(0, named=True)
+    row = pl.read_parquet(path, glob=False).row(0, named=True)
     samples = tuple(_sample(stored) for stored in row["samples"])
     own = {"samples", "publication_authors", "relations"}
     names = set(Experiment.__dataclass_fields__) - own

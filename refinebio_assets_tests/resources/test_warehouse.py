@@ -87,7 +87,7 @@ def fill(storage: Storage, experiment: str = "LAB-1") -> None:
         )
         genes = gene_level({"s1": quant}, gene_map)
     with storage.publish_file(final) as path:
-        write_gene_counts(path, experiment, [genes])
+        write_gene_counts(path, [genes], {"experiment": experiment})
 
 
 def ask(storage: Storage, sql: str, *values: object) -> list[tuple[Any, ...]]:
