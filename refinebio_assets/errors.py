@@ -110,6 +110,13 @@ class RawFileMissing(RefinebioError):
     remedy = "Check the path in the sample sheet."
 
 
+class RawFilesDropped(RefinebioError):
+    """The fetched raw files were dropped after use, and are needed again."""
+
+    code = "raw_files_dropped"
+    remedy = "Materialize raw_samples too: it fetches them again."
+
+
 class DownloadFailed(RefinebioError):
     """The source did not give the whole file."""
 

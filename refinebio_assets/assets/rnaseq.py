@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from refinebio_assets.assets import previews
 from refinebio_assets.assets.progress import Progress
+from refinebio_assets.assets.raw import STAGE as RAW_STAGE
 from refinebio_assets.assets.raw import drop_fetched, processable, stored_reads
 from refinebio_assets.assets.stage import (
     StageOutcome,
@@ -25,6 +26,7 @@ from refinebio_assets.assets.stage import (
 from refinebio_assets.errors import (
     ExperimentIncomplete,
     NoSampleLeft,
+    RawFilesDropped,
     RefinebioError,
 )
 from refinebio_assets.resources.references import BuiltIndex, gene_map_path, newest_index
@@ -98,6 +100,8 @@ def _quantify(
     final = toolbox.storage.quant_folder(experiment, sample.sample)
     record = read_json(final / RECORD)
     if record is None or record["inputs"] != inputs:
+        if not all(path.exists() for path in reads.paths):
+            raise RawFilesDropped("The raw files are not there any more.")
         with toolbox.storage.publish_folder(final) as folder:
             row = _run_salmon(experiment, sample, reads, index, folder, toolbox)
             text = json.dumps({"inputs": inputs, "row": row}, indent=1, default=str)
@@ -234,10 +238,12 @@ def count_genes(experiment: str, toolbox: Toolbox) -> StageOutcome:
     from refinebio_assets.matrix.expression import samples_of
 
     samples = processable(surveyed(experiment, toolbox.storage))
-    rows = _quantified(experiment, [each.sample for each in samples], toolbox)
+    failed = _failed(experiment, toolbox)
+    hopeful = [each.sample for each in samples if each.sample not in failed]
+    rows = _quantified(experiment, hopeful, toolbox)
     if samples and not rows:
         raise NoSampleLeft(f"No sample of {experiment} is quantified.")
-    _refuse_incomplete(experiment, samples, rows, toolbox)
+    _refuse_incomplete(experiment, hopeful, rows, toolbox)
     written: list[dict[str, Any]] = []
     for organism in sorted({row["organism"] for row in rows.values()}):
         mine = [row for row in rows.values() if row["organism"] == organism]
@@ -286,19 +292,23 @@ def _quantified(experiment: str, samples: list[str], toolbox: Toolbox) -> dict[s
     return {sample: _row(record["row"]) for sample, record in records.items() if record}
 
 
-def _refuse_incomplete(
-    experiment: str, samples: list[Sample], rows: Mapping[str, Any], toolbox: Toolbox
-) -> None:
-    """tximport waits for every sample that may still come, or for most of many."""
+def _failed(experiment: str, toolbox: Toolbox) -> set[str]:
+    """Samples whose own data are at fault: they are not waited for, and have no values."""
     import polars as pl
 
     failed: set[str] = set()
-    for stage in ("raw_samples", QUANTIFICATION_STAGE):
+    for stage in (RAW_STAGE, QUANTIFICATION_STAGE):
         path = toolbox.storage.status_file(stage, experiment)
         if path.exists():
             statuses = pl.read_parquet(path, columns=["sample", "status"], glob=False)
             failed |= set(statuses.filter(pl.col("status") == "failed")["sample"])
-    eligible = [each.sample for each in samples if each.sample in rows or each.sample not in failed]
+    return failed
+
+
+def _refuse_incomplete(
+    experiment: str, eligible: list[str], rows: Mapping[str, Any], toolbox: Toolbox
+) -> None:
+    """tximport waits for every sample that may still come, or for most of many."""
     done, config = len(rows), toolbox.config
     early = len(eligible) > config.early_samples and done > config.early_fraction * len(eligible)
     if done < len(eligible) and not early:

@@ -106,6 +106,21 @@ def test_missing_index_waits_until_it_is_built(laboratory: Laboratory) -> None:
     assert laboratory.statuses() == {"s": ("processed", None)}
 
 
+def test_a_file_replaced_by_a_broken_one_takes_its_values_away(laboratory: Laboratory) -> None:
+    inputs = laboratory.inputs
+    for seed, name in enumerate(("a", "b")):
+        write_fastq(inputs / f"{name}.fastq", make_pairs(HUMAN, 800, seed=seed)[0])
+    _sheet(laboratory, {"a": "a.fastq", "b": "b.fastq"})
+    laboratory.process("LAB-1")
+    (inputs / "a.fastq").write_bytes((inputs / "b.fastq").read_bytes()[:-10])
+    laboratory.process("LAB-1")
+    assert laboratory.statuses() == {
+        "a": ("failed", "truncated_fastq"),
+        "b": ("processed", None),
+    }
+    assert laboratory.ask("SELECT DISTINCT sample FROM expression") == [("b",)]
+
+
 def test_organism_without_reference(laboratory: Laboratory) -> None:
     files = write_pair(laboratory.inputs, "s", HUMAN, 800)
     _sheet(laboratory, {"s": files}, organism="Danio rerio")
