@@ -19,7 +19,7 @@ class RefinebioError(Exception):
 
     code: ClassVar[str] = "error"
     remedy: ClassVar[str] = ""
-    transient: ClassVar[bool] = False
+    transient: bool = False
     blames_sample: bool = False
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:

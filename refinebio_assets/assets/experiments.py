@@ -30,7 +30,6 @@ from refinebio_assets.tables import EXPERIMENTS, GENE_COUNTS, QUANTIFICATIONS
 
 BATCH = 50
 RETRIES = 2
-SECONDS_BEFORE_RETRY = 30
 LISTED = 20
 
 STAGES: dict[str, Stage] = {
@@ -120,12 +119,6 @@ ERRORS = {
         dg.AssetCheckSpec(name, asset=asset, description=what)
         for (asset, name), what in {**WARNINGS, **ERRORS}.items()
     ],
-    retry_policy=dg.RetryPolicy(
-        max_retries=RETRIES,
-        delay=SECONDS_BEFORE_RETRY,
-        backoff=dg.Backoff.EXPONENTIAL,
-        jitter=dg.Jitter.PLUS_MINUS,
-    ),
 )
 def experiment_assets(
     context: dg.AssetExecutionContext,
@@ -171,7 +164,8 @@ def experiment_assets(
             yield dg.AssetMaterialization(name, partition=experiment, metadata=outcome.metadata)
         batch.advance()
     if transient and context.retry_number < RETRIES:
-        raise dg.Failure("Some samples may come through on another try.")
+        context.log.info("Some samples may come through on another try: waiting for it.")
+        raise dg.RetryRequested(RETRIES, config.retry_seconds * 2**context.retry_number)
     yield from _check_results(context, findings)
     if failed:
         raise dg.Failure(

@@ -18,7 +18,6 @@ from refinebio_assets.assets.stage import (
 from refinebio_assets.errors import (
     ChecksumMismatch,
     DownloadFailed,
-    NoSampleLeft,
     RawFileMissing,
     RefinebioError,
     UnsupportedRawFile,
@@ -44,7 +43,7 @@ def fetch_raw_samples(experiment: str, toolbox: Toolbox) -> StageOutcome:
     statuses = results.statuses()
     record_statuses(experiment, STAGE, statuses, toolbox)
     if samples and not results:
-        raise NoSampleLeft(f"No raw data of {experiment} could be read.")
+        raise results.nothing(f"No raw data of {experiment} could be read.")
     return StageOutcome(
         statuses,
         metadata={

@@ -73,7 +73,7 @@ def quantify_transcripts(experiment: str, toolbox: Toolbox) -> StageOutcome:
     with toolbox.storage.publish_file(path) as staged:
         write_parquet(frame(QUANTIFICATIONS, rows), staged)
     if found and not rows:
-        raise NoSampleLeft(f"No sample of {experiment} could be quantified.")
+        raise results.nothing(f"No sample of {experiment} could be quantified.")
     return StageOutcome(
         statuses,
         metadata=_rates(rows, statuses),

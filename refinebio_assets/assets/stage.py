@@ -19,7 +19,12 @@ from pydantic import Field
 
 from refinebio_assets import __version__
 from refinebio_assets.assets.progress import Log
-from refinebio_assets.errors import ExperimentNotFound, RefinebioError, UnexpectedError
+from refinebio_assets.errors import (
+    ExperimentNotFound,
+    NoSampleLeft,
+    RefinebioError,
+    UnexpectedError,
+)
 from refinebio_assets.resources.downloads import Downloads
 from refinebio_assets.resources.http import Http
 from refinebio_assets.resources.process import kill_all
@@ -55,6 +60,11 @@ class ExperimentsConfig(dg.Config):
     )
     tximport_in_r: bool = Field(
         default=False, description="Run R's own tximport instead of ours (same numbers, slower)."
+    )
+    retry_seconds: float = Field(
+        default=30,
+        ge=0,
+        description="Wait before what may pass (a network, a full disk) is tried again.",
     )
     keep_raw: bool = Field(
         default=False, description="Keep fetched raw files after their sample is processed."
@@ -125,6 +135,12 @@ class SampleResults(dict[str, Result]):
     def transient(self) -> bool:
         """Whether a retry may help any of the samples."""
         return any(error.transient for error in self.errors.values())
+
+    def nothing(self, message: str) -> NoSampleLeft:
+        """The error for a stage through which no sample came."""
+        error = NoSampleLeft(message)
+        error.transient = self.transient
+        return error
 
 
 def for_each_sample(

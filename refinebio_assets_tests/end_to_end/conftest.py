@@ -38,7 +38,7 @@ class Laboratory:
         return register_experiments(self.instance, register_sample_sheet(self.storage, str(sheet)))
 
     def process(self, *experiments: str, **config: Any) -> list[BatchResult]:
-        settings = {"ops": {"experiments": {"config": config}}}
+        settings = {"ops": {"experiments": {"config": {"retry_seconds": 0, **config}}}}
         return list(run_job(self.instance, "process_experiments", list(experiments), settings))
 
     def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -18,6 +18,7 @@ import pytest
 from refinebio_assets.definitions import defs
 from refinebio_assets.partitions import register_experiments
 from refinebio_assets.resources import registry
+from refinebio_assets.resources.downloads import Downloads
 from refinebio_assets.resources.http import Http
 from refinebio_assets.running import run_job
 from refinebio_assets.sensors import SENSORS
@@ -144,6 +145,29 @@ def test_reads_come_over_a_bad_network(
         "SRR9000003": ("skipped", "not_rnaseq"),
     }
     assert not list((laboratory.home / "raw").rglob("*.fastq.gz"))  # dropped once processed
+
+
+def test_a_source_that_was_down_is_tried_again_in_the_same_run(
+    laboratory: Laboratory, replay: Replay, tmp_path: Path
+) -> None:
+    first = _serve_study(replay, tmp_path / "reads")
+    _survey(laboratory, STUDY)
+    patience = {"attempts": 1, "first_wait": 0.0}
+    for url in first.values():
+        replay.fail(url, "status", status=503)
+    elsewhere = [f"{sra.OPEN_DATA}/{run}/{run}" for run in first]
+    for url in elsewhere:
+        replay.fail(url, "status", status=503)
+    job = defs.resolve_job_def("process_experiments")
+    result = job.execute_in_process(
+        instance=laboratory.instance,
+        partition_key=STUDY,
+        run_config={"ops": {"experiments": {"config": {"retry_seconds": 0}}}},
+        resources={**defs.resources, "downloads": Downloads(**patience)},
+    )
+    assert result.success
+    assert any(event.is_step_up_for_retry for event in result.all_events)
+    assert laboratory.statuses()["SRR9000001"] == ("processed", None)
 
 
 def test_a_run_that_ena_lacks_comes_from_the_open_data_bucket(
