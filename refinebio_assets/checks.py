@@ -1,7 +1,8 @@
-"""The source canary: does each public service still answer in the shape that we read?
+"""The public sources as assets of others, and their canary.
 
-One small question a service, checked with the same code that surveys. Run by the schedule
-`daily_source_check`; a service that is down warns, one whose answers changed fails.
+Does each service still answer in the shape that we read? One small question a service,
+checked with the same code that surveys. Run by the schedule `daily_source_check`; a service
+that is down warns, one whose answers changed fails.
 """
 
 from collections.abc import Callable
@@ -37,20 +38,30 @@ def _arrayexpress(web: Web) -> str:
 
 
 QUESTIONS: dict[str, Callable[[Web], str]] = {
-    "geo_answers": _geo,
-    "ena_answers": _ena,
-    "arrayexpress_answers": _arrayexpress,
+    "geo": _geo,
+    "ena": _ena,
+    "arrayexpress": _arrayexpress,
 }
 
+SOURCES = [
+    dg.AssetSpec("geo", group_name="sources", description="NCBI GEO: series and samples."),
+    dg.AssetSpec(
+        "ena", group_name="sources", description="ENA at EMBL-EBI, with all of SRA and DRA."
+    ),
+    dg.AssetSpec(
+        "arrayexpress", group_name="sources", description="ArrayExpress, a BioStudies collection."
+    ),
+]
 
-def source_check(name: str) -> dg.AssetChecksDefinition:
+
+def source_check(source: str) -> dg.AssetChecksDefinition:
     """The check of one service."""
 
-    @dg.asset_check(asset="experiment_metadata", name=name)
+    @dg.asset_check(asset=source, name="answers")
     def answers(http: Http) -> dg.AssetCheckResult:
         """The service answers in the shape that the survey reads."""
         try:
-            return dg.AssetCheckResult(passed=True, description=QUESTIONS[name](http))
+            return dg.AssetCheckResult(passed=True, description=QUESTIONS[source](http))
         except RefinebioError as error:
             down = isinstance(error, SourceUnavailable)
             severity = dg.AssetCheckSeverity.WARN if down else dg.AssetCheckSeverity.ERROR
@@ -67,7 +78,7 @@ def source_check(name: str) -> dg.AssetChecksDefinition:
     return answers
 
 
-SOURCE_CHECKS = [source_check(name) for name in QUESTIONS]
+SOURCE_CHECKS = [source_check(source) for source in QUESTIONS]
 
 source_check_job = dg.define_asset_job(
     "check_sources",

@@ -14,7 +14,12 @@ from refinebio_assets.assets.reference import (
     transcriptome_assets,
 )
 from refinebio_assets.assets.warehouse import warehouse
-from refinebio_assets.checks import SOURCE_CHECKS, daily_source_check, source_check_job
+from refinebio_assets.checks import (
+    SOURCE_CHECKS,
+    SOURCES,
+    daily_source_check,
+    source_check_job,
+)
 from refinebio_assets.console import short_console
 from refinebio_assets.dispatcher import dispatcher, nightly_sweep
 from refinebio_assets.jobs import JOBS
@@ -28,7 +33,8 @@ from refinebio_assets.resources.storage import Storage
 from refinebio_assets.resources.warehouse import Warehouse
 from refinebio_assets.sensors import SENSORS
 
-ASSETS = [
+ASSETS: list[dg.AssetsDefinition | dg.AssetSpec] = [
+    *SOURCES,
     transcriptome_assets,
     salmon_index_short,
     salmon_index_long,

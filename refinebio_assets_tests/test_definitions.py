@@ -41,7 +41,10 @@ ASSETS = {
     "gene_map": ("reference", "organisms", set()),
     "salmon_index_short": ("reference", "organisms", {"transcriptome"}),
     "salmon_index_long": ("reference", "organisms", {"transcriptome"}),
-    "experiment_metadata": ("survey", "experiments", set()),
+    "geo": ("sources", None, set()),
+    "ena": ("sources", None, set()),
+    "arrayexpress": ("sources", None, set()),
+    "experiment_metadata": ("survey", "experiments", {"geo", "ena", "arrayexpress"}),
     "raw_samples": ("raw", "experiments", {"experiment_metadata"}),
     "transcript_quantification": (
         "rnaseq",
@@ -64,7 +67,9 @@ JOBS = {
     "build_warehouse": {"warehouse"},
 }
 CHECKS = {
-    "experiment_metadata": {"geo_answers", "ena_answers", "arrayexpress_answers"},
+    "geo": {"answers"},
+    "ena": {"answers"},
+    "arrayexpress": {"answers"},
     "transcript_quantification": {"mapping_rate", "reads", "library_type"},
     "gene_counts": {"genes_detected", "all_samples_processed", "same_samples"},
 }

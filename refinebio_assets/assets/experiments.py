@@ -54,6 +54,7 @@ def of_its_organisms(asset: str) -> dg.AssetDep:
 SPECS = [
     dg.AssetSpec(
         "experiment_metadata",
+        deps=["geo", "ena", "arrayexpress"],
         group_name="survey",
         kinds={"parquet"},
         skippable=True,
