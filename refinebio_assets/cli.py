@@ -39,12 +39,16 @@ def errors_told() -> Iterator[None]:
     try:
         yield
     except RefinebioError as error:
-        err.print(f"[bold red]{error.code}[/]: ", end="")
-        err.print(str(error), markup=False, highlight=False)
+        _tell(error)
         raise typer.Exit(1) from error
     except OSError as error:
         err.print(str(error), markup=False, highlight=False)
         raise typer.Exit(1) from error
+
+
+def _tell(error: RefinebioError) -> None:
+    err.print(f"[bold red]{error.code}[/]: ", end="")
+    err.print(str(error), markup=False, highlight=False)
 
 
 @app.command()
@@ -80,11 +84,16 @@ def survey(
     storage, web = Storage(), Http()
     with errors_told(), dagster_instance() as instance:
         found: list[Experiment] = []
+        good = True
         for named in what:
-            if source_of(named):
-                found.append(registry.survey(storage, named, web))
-            else:
-                found += registry.register_sample_sheet(storage, named)
+            try:
+                if source_of(named):
+                    found.append(registry.survey(storage, named, web))
+                else:
+                    found += registry.register_sample_sheet(storage, named)
+            except RefinebioError as error:
+                _tell(error)
+                good = False
         new = register_experiments(instance, found)
         for each in found:
             state = "new" if each.experiment in new else "known"
@@ -95,7 +104,7 @@ def survey(
                 + f", {each.technology}, {', '.join(each.organisms)}"
             )
         names = [each.experiment for each in found]
-        good = _run(instance, "survey_experiments", "experiment", names)
+        good &= not names or _run(instance, "survey_experiments", "experiment", names)
         good &= _run(instance, "build_warehouse", "catalogue", [])
     if not good:
         raise typer.Exit(1)
