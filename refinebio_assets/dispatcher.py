@@ -12,14 +12,13 @@ import dagster as dg
 from refinebio_assets.dispatch import Limits, Work, cut_batches
 from refinebio_assets.errors import RefinebioError
 from refinebio_assets.jobs import experiments_job, reference_job, survey_job, warehouse_job
+from refinebio_assets.partitions import RANGE_END, RANGE_START, range_tags
 from refinebio_assets.resources.attempts import Attempts
 from refinebio_assets.resources.settings import read_limits
 from refinebio_assets.resources.storage import Storage
 from refinebio_assets.resources.warehouse import Warehouse
 
 EVERY_MINUTE = 60
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
 CHANGING_JOBS = (experiments_job.name, survey_job.name, reference_job.name)
 
 # Samples that wait, and those quantified with another release than the organism now has.
@@ -109,7 +108,7 @@ def _request(batch: list[str], counts: dict[str, int], limits: Limits) -> dg.Run
     return dg.RunRequest(
         run_key=f"process:{batch[0]}:{batch[-1]}:{attempt}",
         job_name=experiments_job.name,
-        tags={RANGE_START: batch[0], RANGE_END: batch[-1]},
+        tags=range_tags(batch[0], batch[-1]),
         run_config={"ops": {"experiments": {"config": config}}},
     )
 

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 experiments = dg.DynamicPartitionsDefinition(name="experiments")
 organisms = dg.DynamicPartitionsDefinition(name="organisms")
 
+EXPERIMENTS_PER_RUN = 50  # of a backfill, and of the command line
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+
+
+def range_tags(first: str, last: str) -> dict[str, str]:
+    """The tags that make a run one over a range of keys, both included."""
+    return {RANGE_START: first, RANGE_END: last}
+
 
 def register_experiments(instance: dg.DagsterInstance, surveyed: Iterable[Experiment]) -> list[str]:
     """Add experiments as partitions; return the keys that are new, in the order added."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import dagster as dg
 
+from refinebio_assets.dispatch import Limits, Work, cut_batches
 from refinebio_assets.errors import ExperimentNotFound
-
-LARGEST_BATCH = 50
+from refinebio_assets.partitions import EXPERIMENTS_PER_RUN, range_tags
 
 
 def contiguous_batches(known: list[str], wanted: Iterable[str], largest: int) -> list[list[str]]:
@@ -24,19 +24,12 @@ def contiguous_batches(known: list[str], wanted: Iterable[str], largest: int) ->
     ExperimentNotFound
         If a wanted key is not registered.
     """
-    place = {key: number for number, key in enumerate(known)}
     wanted = list(wanted)
-    missing = [key for key in wanted if key not in place]
+    registered = set(known)
+    missing = [key for key in wanted if key not in registered]
     if missing:
         raise ExperimentNotFound(f"{', '.join(missing[:5])} is not registered.")
-    batches: list[list[str]] = []
-    for key in sorted(set(wanted), key=place.__getitem__):
-        last = batches[-1] if batches else []
-        if last and place[key] == place[last[-1]] + 1 and len(last) < largest:
-            last.append(key)
-        else:
-            batches.append([key])
-    return batches
+    return cut_batches(known, dict.fromkeys(wanted, Work(0, 0)), Limits(largest))
 
 
 @dataclass(frozen=True)
@@ -64,12 +57,12 @@ def run_job(
     batches: list[list[str]] = [[]]
     if job.partitions_def is not None:
         known = list(job.partitions_def.get_partition_keys(dynamic_partitions_store=instance))
-        batches = contiguous_batches(known, keys, LARGEST_BATCH)
+        batches = contiguous_batches(known, keys, EXPERIMENTS_PER_RUN)
     for batch in batches:
         result = job.execute_in_process(
             instance=instance,
             run_config={"loggers": {"console": {}}, **(settings or {})},
-            tags=_range(batch),
+            tags=range_tags(batch[0], batch[-1]) if batch else {},
             raise_on_error=False,
         )
         errors = [_words(event) for event in result.all_events if event.is_step_failure]
@@ -85,12 +78,3 @@ def _words(event: dg.DagsterEvent) -> str:
     while error is not None and error.cause is not None:
         error = error.cause
     return error.message.strip() if error is not None else str(event.message)
-
-
-def _range(batch: list[str]) -> dict[str, str]:
-    if not batch:
-        return {}
-    return {
-        "dagster/asset_partition_range_start": batch[0],
-        "dagster/asset_partition_range_end": batch[-1],
-    }

@@ -14,7 +14,7 @@ import dagster as dg
 from refinebio_assets.discovery import Cursor, Filter, decide, window
 from refinebio_assets.errors import RefinebioError
 from refinebio_assets.jobs import survey_job
-from refinebio_assets.partitions import experiments
+from refinebio_assets.partitions import experiments, range_tags
 from refinebio_assets.resources.http import Http
 from refinebio_assets.resources.settings import read_filter
 from refinebio_assets.resources.storage import Storage
@@ -98,14 +98,16 @@ def discovery_sensor(source: str) -> dg.SensorDefinition:
         requests = [
             dg.RunRequest(
                 run_key=f"{source}:{accession}:{day}",
-                tags=_range(accession, accession),
+                tags=range_tags(accession, accession),
             )
             for accession in decision.changed
         ]
         if decision.new:
             first, last = decision.new[0], decision.new[-1]
             requests.append(
-                dg.RunRequest(run_key=f"{source}:{first}-{last}:{day}", tags=_range(first, last))
+                dg.RunRequest(
+                    run_key=f"{source}:{first}-{last}:{day}", tags=range_tags(first, last)
+                )
             )
         return dg.SensorResult(
             run_requests=requests,
@@ -114,13 +116,6 @@ def discovery_sensor(source: str) -> dg.SensorDefinition:
         )
 
     return discover
-
-
-def _range(first: str, last: str) -> dict[str, str]:
-    return {
-        "dagster/asset_partition_range_start": first,
-        "dagster/asset_partition_range_end": last,
-    }
 
 
 SENSORS = [discovery_sensor(source) for source in SEARCHES]

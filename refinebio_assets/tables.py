@@ -38,6 +38,11 @@ class Table:
         return [column.name for column in self.columns]
 
 
+def sql_text(text: str) -> str:
+    """A text as an SQL literal, for statements that take no parameters."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def _text(name: str, meaning: str) -> Column:
     return Column(name, "VARCHAR", meaning)
 

@@ -19,7 +19,7 @@ from refinebio_assets.assets.rnaseq import count_genes, quantify_transcripts
 from refinebio_assets.assets.stage import ExperimentsConfig, Stage, Toolbox
 from refinebio_assets.assets.survey import survey_experiment
 from refinebio_assets.errors import RefinebioError, UnexpectedError
-from refinebio_assets.partitions import experiments
+from refinebio_assets.partitions import EXPERIMENTS_PER_RUN, experiments
 from refinebio_assets.resources.downloads import Downloads
 from refinebio_assets.resources.http import Http
 from refinebio_assets.resources.r import R
@@ -28,7 +28,6 @@ from refinebio_assets.resources.sra_toolkit import SraToolkit
 from refinebio_assets.resources.storage import Storage
 from refinebio_assets.tables import EXPERIMENTS, GENE_COUNTS, QUANTIFICATIONS
 
-BATCH = 50
 RETRIES = 2
 LISTED = 20
 
@@ -115,7 +114,7 @@ ERRORS = {
     specs=SPECS,
     partitions_def=experiments,
     can_subset=True,
-    backfill_policy=dg.BackfillPolicy.multi_run(BATCH),
+    backfill_policy=dg.BackfillPolicy.multi_run(EXPERIMENTS_PER_RUN),
     check_specs=[
         dg.AssetCheckSpec(name, asset=asset, description=what)
         for (asset, name), what in {**WARNINGS, **ERRORS}.items()

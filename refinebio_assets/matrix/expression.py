@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from refinebio_assets.rnaseq.tximport import GeneQuantification
+from refinebio_assets.tables import sql_text
 
 VECTOR = 2048  # DuckDB's row groups are multiples of it
 
@@ -40,7 +41,7 @@ def write_gene_counts(
     with duckdb.connect() as database:
         database.register("rows", ArrowStream(rows))
         database.execute(
-            f"COPY rows TO {_quoted(str(path))} (FORMAT parquet, COMPRESSION zstd, "
+            f"COPY rows TO {sql_text(str(path))} (FORMAT parquet, COMPRESSION zstd, "
             f"PARQUET_VERSION v2, ROW_GROUP_SIZE {row_group_rows(len(rows))}, "
             f"KV_METADATA {_struct(provenance)})"
         )
@@ -83,11 +84,7 @@ def _long(each: GeneQuantification) -> pl.DataFrame:
     )
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _struct(entries: Mapping[str, str]) -> str:
     return (
-        "{" + ", ".join(f"{_quoted(key)}: {_quoted(text)}" for key, text in entries.items()) + "}"
+        "{" + ", ".join(f"{sql_text(key)}: {sql_text(text)}" for key, text in entries.items()) + "}"
     )

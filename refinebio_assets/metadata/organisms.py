@@ -25,8 +25,3 @@ def organism_name(scientific_name: str) -> str:
             remedy="Write genus and species, as in 'Homo sapiens'.",
         )
     return name
-
-
-def genus(organism: str) -> str:
-    """'HOMO_SAPIENS' -> 'HOMO'."""
-    return organism.partition("_")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from abc import ABC, abstractmethod
 from functools import lru_cache
 from typing import ClassVar
 
@@ -13,16 +14,16 @@ from refinebio_assets.errors import ToolFailed, ToolMissing, ToolTooOld
 from refinebio_assets.resources.process import run_tool
 
 
-class Tool(dg.ConfigurableResource):
+class Tool(dg.ConfigurableResource, ABC):
     """Base of the resources that start a program."""
 
     title: ClassVar[str]
     minimum: ClassVar[tuple[int, ...]]
     debian_packages: ClassVar[str]
 
+    @abstractmethod
     def command(self) -> str:
         """The program that is asked for its version."""
-        raise NotImplementedError
 
     def version_arguments(self) -> list[str]:
         """Arguments that make it print its version."""

@@ -23,7 +23,7 @@ from refinebio_assets.resources.references import (
 )
 from refinebio_assets.resources.storage import Storage
 from refinebio_assets.resources.warehouse_queries import MACROS, TABLES, VIEWS
-from refinebio_assets.tables import CATALOGUE, GENES, ORGANISMS, Table
+from refinebio_assets.tables import CATALOGUE, GENES, ORGANISMS, Table, sql_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -85,7 +85,7 @@ def _fill(database: duckdb.DuckDBPyConnection, storage: Storage) -> None:
             if glob is None:
                 body = query
             elif any(processed.glob(glob)):
-                body = query.replace("$files", _literal(f"{_verbatim(processed)}/{glob}"))
+                body = query.replace("$files", sql_text(f"{_verbatim(processed)}/{glob}"))
             else:
                 body = _nothing(declared[name])
             database.execute(f"CREATE {kind} {name} AS {body}")
@@ -131,10 +131,6 @@ def _verbatim(path: Path) -> str:
     return re.sub(r"[*?\[]", r"[\g<0>]", str(path))
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _nothing(table: Table) -> str:
     columns = ", ".join(f"NULL::{column.type} AS {column.name}" for column in table.columns)
     return f"SELECT {columns} WHERE false"
@@ -155,7 +151,7 @@ def _comment(database: duckdb.DuckDBPyConnection) -> None:
 
 
 def _set_comment(database: duckdb.DuckDBPyConnection, kind: str, name: str, comment: str) -> None:
-    database.execute(f"COMMENT ON {kind} {name} IS {_literal(comment)}")
+    database.execute(f"COMMENT ON {kind} {name} IS {sql_text(comment)}")
 
 
 def _counts(database: duckdb.DuckDBPyConnection) -> dict[str, int]:

@@ -17,7 +17,8 @@ from refinebio_assets.errors import InvalidQuantification, InvalidReference
 
 QUANT_COLUMNS = b"Name\tLength\tEffectiveLength\tTPM\tNumReads\n"
 K_OF_INDEX = {"short": 23, "long": 31}
-FEW_STRANDED = 0.05
+MOST_MISFITS = 0.05  # share of fragments that may contradict the library type
+ONE_STRANDED = 0.7  # share on one strand from which 'unstranded' is doubtful
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ class SalmonResult:
     @property
     def disagreement(self) -> str | None:
         """What in the reads contradicts the detected library type, in words."""
-        if self.compatible_fragment_ratio < 1 - FEW_STRANDED:
+        if self.compatible_fragment_ratio < 1 - MOST_MISFITS:
             share = 100 * (1 - self.compatible_fragment_ratio)
             return f"{share:.0f} % of fragments do not fit library type {self.library_type}"
-        if "U" in self.library_type and self.strand_bias > 0.7:
+        if "U" in self.library_type and self.strand_bias > ONE_STRANDED:
             share = 100 * self.strand_bias
             return f"called unstranded, but {share:.0f} % of fragments are on one strand"
         return None

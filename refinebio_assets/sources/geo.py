@@ -361,7 +361,7 @@ class _Samples:
     """Turns the records of one series into samples."""
 
     def __init__(self, series: str, entity: Entity, platforms: Mapping[str, Entity]) -> None:
-        self._series, self._platforms = series, platforms
+        self._platforms = platforms
         self._platform = cache(self._look_up)
         studies = [each.target for each in _relations(entity) if each.relation == "sra_study"]
         self._study = next(iter(studies), None)

@@ -6,7 +6,8 @@ import dagster as dg
 import pytest
 
 from refinebio_assets.definitions import defs
-from refinebio_assets.dispatcher import RANGE_END, RANGE_START, dispatcher, nightly_sweep
+from refinebio_assets.dispatcher import dispatcher, nightly_sweep
+from refinebio_assets.partitions import RANGE_END, RANGE_START
 from refinebio_assets.resources.attempts import Attempts
 from refinebio_assets.running import run_job
 from refinebio_assets_tests.end_to_end.conftest import HUMAN, Laboratory

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refinebio_assets.errors import UnsupportedOrganism
-from refinebio_assets.metadata.organisms import genus, organism_name
+from refinebio_assets.metadata.organisms import organism_name
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,3 @@ def test_a_name_is_one_path_component_and_stays_as_it_is(name: str) -> None:
     assert PurePosixPath("/home", organism).name == organism
     assert len(organism) <= 100
     assert organism_name(organism) == organism
-
-
-def test_genus() -> None:
-    assert genus("HOMO_SAPIENS") == "HOMO"
