@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NoReturn, cast
+from typing import BinaryIO, NoReturn
 
 import numpy as np
-from isal import igzip_lib
 from numpy.typing import NDArray
 
+from refinebio_assets.compression import DamagedGzip, TruncatedGzip, inflated
 from refinebio_assets.errors import (
     InvalidFastq,
     RawFileMissing,
@@ -26,9 +26,6 @@ from refinebio_assets.errors import (
 CHUNK_BYTES = 1 << 20  # of text per block; fits in cache, and larger is not faster
 MAX_RECORD_BYTES = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b"
-
-_GZIP_ERROR = cast(type[Exception], igzip_lib.error)  # isal's stub says an instance
-_GZIP_READ_BYTES = 256 << 10  # compressed; small, for what a bgzip member leaves is copied
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.intp]
@@ -66,39 +63,14 @@ def text_of(path: Path, chunk_bytes: int) -> Iterator[Iterator[bytes]]:
 
 
 def _gunzip(file: BinaryIO, name: str, chunk_bytes: int) -> Iterator[bytes]:
-    """The text of all gzip members of a file, which zero bytes may pad."""
-    member = None
-    while data := file.read(_GZIP_READ_BYTES):
-        while data:
-            if member is None:
-                data = data.lstrip(b"\0")
-                if not GZIP_MAGIC.startswith(data[:2]):
-                    raise InvalidFastq(f"{name}: something that is not gzip follows the gzip data.")
-                if not data:
-                    break
-                member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-            yield from _inflate(member, data, name, chunk_bytes)
-            data = b""
-            if member.eof:
-                data, member = member.unused_data, None
-    if member is not None:
-        raise EOFError
-
-
-def _inflate(
-    member: igzip_lib.IgzipDecompressor, data: bytes, name: str, chunk_bytes: int
-) -> Iterator[bytes]:
-    """What one gzip member gives for `data`, in pieces of at most `chunk_bytes`."""
-    while True:
-        try:
-            text = member.decompress(data, chunk_bytes)
-        except _GZIP_ERROR as error:
-            raise InvalidFastq(f"{name}: the gzip data are damaged ({error}).") from None
-        if text:
-            yield text
-        if member.eof or member.needs_input:
-            return
-        data = b""
+    try:
+        for piece in inflated(file, file.read(CHUNK_BYTES)):
+            for start in range(0, len(piece), chunk_bytes):
+                yield piece[start : start + chunk_bytes]
+    except TruncatedGzip:
+        raise EOFError from None
+    except DamagedGzip as error:
+        raise InvalidFastq(f"{name}: {error}.") from None
 
 
 # --- from pieces of text to blocks of records -----------------------------------------

@@ -16,6 +16,7 @@ from typing import TextIO
 import polars as pl
 from isal import igzip, isal_zlib
 
+from refinebio_assets.compression import is_gzip
 from refinebio_assets.errors import InvalidReference
 from refinebio_assets.rnaseq.tximport import read_gene_map
 
@@ -119,7 +120,7 @@ def open_text(path: Path) -> Iterator[TextIO]:
     """
     try:
         with path.open("rb") as file:
-            zipped = file.read(2) == b"\x1f\x8b"
+            zipped = is_gzip(file.read(2))
     except OSError as error:
         raise InvalidReference(f"{path} cannot be read: {error.strerror}.") from error
     opener = igzip.open if zipped else Path.open

@@ -20,9 +20,9 @@ from typing import BinaryIO
 
 import numpy as np
 import polars as pl
-from isal import igzip, isal_zlib
 from numpy.typing import NDArray
 
+from refinebio_assets.compression import DamagedGzip, TooLarge, read_whole
 from refinebio_assets.errors import InvalidQuantification, InvalidReference
 
 Matrix = NDArray[np.float64]
@@ -30,7 +30,7 @@ Matrix = NDArray[np.float64]
 NUMBERS = ("Length", "EffectiveLength", "TPM", "NumReads")
 QUANT_SCHEMA = {"Name": pl.String(), **dict.fromkeys(NUMBERS, pl.Float64())}
 QUANT_HEADER = b"\t".join(column.encode() for column in QUANT_SCHEMA)
-GZIP_MAGIC = b"\x1f\x8b"
+LARGEST_FILE = 1 << 30  # bytes of text; a million transcripts have 60 MiB
 
 # Spelled as `_word` makes them: lower case, letters only.
 TRANSCRIPT_WORDS = re.compile(
@@ -237,8 +237,8 @@ def read_gene_map(path: Path) -> pl.DataFrame:
         unequal length, lacks an identifier, or its header names no transcript or gene.
     """
     try:
-        content = _read_bytes(path).rstrip(b"\r\n")
-    except (OSError, EOFError) as error:
+        content = read_whole(path, LARGEST_FILE).rstrip(b"\r\n")
+    except (OSError, DamagedGzip, TooLarge) as error:
         raise InvalidReference(f"The gene map {path} cannot be read: {error}.") from error
     start = content.split(b"\n", 1)[0]
     separator = "\t" if b"\t" in start else ","
@@ -361,8 +361,8 @@ def _quant_files(folder: Path) -> Iterator[tuple[str, Path]]:
 def _read_quant(path: Path) -> pl.DataFrame:
     """Read and check one quant.sf: columns of QUANT_SCHEMA, one row per transcript."""
     try:
-        content = _read_bytes(path)
-    except (OSError, EOFError) as error:
+        content = read_whole(path, LARGEST_FILE)
+    except (OSError, DamagedGzip, TooLarge) as error:
         raise InvalidQuantification(f"{path} cannot be read: {error}.") from error
     if not content:
         raise InvalidQuantification(f"{path} is empty.")
@@ -395,16 +395,6 @@ def _check_numbers(path: Path, table: pl.DataFrame) -> None:
             raise InvalidQuantification(
                 f"{path} gives the {name} of {table['Name'][row]} as {values[row]}."
             )
-
-
-def _read_bytes(path: Path) -> bytes:
-    content = path.read_bytes()
-    if content.startswith(GZIP_MAGIC):
-        try:
-            return bytes(igzip.decompress(content))  # type: ignore[no-untyped-call]
-        except isal_zlib.error as error:  # type: ignore[misc]  # a class, whatever its stub says
-            raise OSError(str(error)) from error
-    return content
 
 
 def _first_line(error: Exception) -> str:

@@ -11,10 +11,9 @@ import html
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, cast, runtime_checkable
+from typing import BinaryIO, Protocol, cast, runtime_checkable
 
-from isal import igzip_lib
-
+from refinebio_assets.compression import DamagedGzip, inflated, is_gzip
 from refinebio_assets.errors import (
     AccessionAbsent,
     RefinebioError,
@@ -29,7 +28,6 @@ LARGEST_ENTITY = 64 << 20
 LARGEST_PAGE = 64 << 10
 
 _PIECE = 1 << 20
-_GZIP_ERROR = cast(type[Exception], igzip_lib.error)  # isal's stub says an instance
 _ENTITY = re.compile(r"\^\s*(\w+)\s*(?:=\s*(.*))?\Z", re.DOTALL)
 _BLANK = re.compile(rb"\n\r?(?=\n)")
 _TABLE = re.compile(rb"!(?:\w+_)?table_(begin|end)\s*\Z", re.IGNORECASE)
@@ -241,32 +239,15 @@ def pieces_of(file: Readable) -> Iterator[bytes]:
     piece = file.read(_PIECE)
     while 0 < len(piece) < 2 and (more := file.read(_PIECE)):
         piece += more
-    if piece[:2] == b"\x1f\x8b":
-        yield from _gunzip(piece, file)
+    if is_gzip(piece):
+        try:
+            yield from inflated(cast("BinaryIO", file), piece)
+        except DamagedGzip as error:
+            raise SourceAnswerInvalid(f"The answer is damaged: {error}.") from None
         return
     while piece:
         yield piece
         piece = file.read(_PIECE)
-
-
-def _gunzip(data: bytes, file: Readable) -> Iterator[bytes]:
-    while data:
-        member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-        while not member.eof:
-            if member.needs_input and not data and not (data := file.read(_PIECE)):
-                raise SourceAnswerInvalid("The gzip data are cut.")
-            try:
-                text = member.decompress(data, _PIECE)
-            except _GZIP_ERROR as error:
-                raise SourceAnswerInvalid(f"The gzip data are damaged ({error}).") from None
-            data = b""
-            if text:
-                yield text
-        data = member.unused_data.lstrip(b"\0")  # another member, or padding
-        while len(data) < 2 and (more := file.read(_PIECE)):
-            data = (data + more).lstrip(b"\0")
-        if data and data[:2] != b"\x1f\x8b":
-            raise SourceAnswerInvalid("Something that is not gzip follows the gzip data.")
 
 
 def _decoded(line: bytes) -> str:
