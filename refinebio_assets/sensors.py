@@ -6,13 +6,13 @@ a tick that finds its source down keeps its cursor, and no accession is taken tw
 tick decides is in `refinebio_assets.discovery`.
 """
 
-from collections.abc import Callable
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Collection
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
 from refinebio_assets.discovery import Cursor, Filter, decide, window
-from refinebio_assets.errors import RefinebioError
+from refinebio_assets.errors import RefinebioError, SourceUnavailable
 from refinebio_assets.jobs import survey_job
 from refinebio_assets.partitions import experiments, range_tags
 from refinebio_assets.resources.http import Http
@@ -48,24 +48,72 @@ def _arrayexpress(web: Web, chosen: Filter, cursor: Cursor) -> list[str]:
     from refinebio_assets.sources import biostudies
 
     since, until = window(cursor, chosen, _today())
-    question = {"release_date": f"[{since} TO {until}]", "type": "study", "directsub": "true"}
-    names = chosen.organisms or ("",)
+    released = {"release_date": f"[{since} TO {until}]"}
     return [
         hit.accession
-        for name in names
-        for hit in biostudies.search(web, question | ({"organism": f'"{name}"'} if name else {}))
+        for question in _of_arrayexpress(chosen)
+        for hit in biostudies.search(web, released | question)
     ]
 
 
-SEARCHES: dict[str, Callable[[Web, Filter, Cursor], list[str]]] = {
+def _changed_at_arrayexpress(web: Web, chosen: Filter, cursor: Cursor) -> list[str]:
+    from refinebio_assets.sources import biostudies
+
+    since, until = window(cursor, chosen, _today())
+    since = max(since, until - timedelta(days=MOST_DAYS_OF_CHANGES))
+    return [
+        accession
+        for question in _of_arrayexpress(chosen)
+        for accession in biostudies.find_changed(web, since, until, question)
+    ]
+
+
+def _of_arrayexpress(chosen: Filter) -> list[dict[str, str]]:
+    """What every search asks: studies that were submitted to ArrayExpress itself."""
+    always = {"type": "study", "directsub": "true"}
+    return [always | {"organism": f'"{name}"'} for name in chosen.organisms] or [always]
+
+
+Search = Callable[[Web, Filter, Cursor], list[str]]
+SEARCHES: dict[str, Search] = {
     "geo": _geo,
     "sra": _sra,
     "arrayexpress": _arrayexpress,
 }
+CHANGES: dict[str, Search] = {"arrayexpress": _changed_at_arrayexpress}
+"""The searches for changes alone, of which only what is registered is taken.
+
+GEO and ENA tell what is new and what changed in one list."""
+MOST_DAYS_OF_CHANGES = 30
 
 
 def _today() -> date:
     return datetime.now(UTC).date()
+
+
+def _changed(
+    source: str,
+    web: Web,
+    chosen: Filter,
+    cursor: Cursor,
+    known: Collection[str],
+    warn: Callable[[str], None],
+) -> list[str]:
+    """The registered experiments that changed; where that cannot be told, the new ones go on.
+
+    Raises
+    ------
+    SourceUnavailable
+    """
+    if source not in CHANGES or not known:
+        return []
+    try:
+        return [each for each in CHANGES[source](web, chosen, cursor) if each in known]
+    except SourceUnavailable:
+        raise
+    except RefinebioError as error:
+        warn(f"What changed at {source} cannot be told: {error.code}: {error}")
+        return []
 
 
 def discovery_sensor(source: str) -> dg.SensorDefinition:
@@ -82,12 +130,13 @@ def discovery_sensor(source: str) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, storage: Storage, http: Http
     ) -> dg.SensorResult | dg.SkipReason:
         cursor = Cursor.from_text(context.cursor)
+        known = set(context.instance.get_dynamic_partitions("experiments"))
         try:
             chosen = read_filter(storage, source)
-            found = SEARCHES[source](http, chosen, cursor)
+            found = _changed(source, http, chosen, cursor, known, context.log.warning)
+            found += SEARCHES[source](http, chosen, cursor)
         except RefinebioError as error:
             return dg.SkipReason(f"No news from {source}: {error.code}: {error}")
-        known = set(context.instance.get_dynamic_partitions("experiments"))
         decision = decide(cursor, found, known, chosen, _today())
         left = f"; {decision.left} wait for their turn" if decision.left else ""
         context.log.info(

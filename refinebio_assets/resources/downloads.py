@@ -32,14 +32,10 @@ from refinebio_assets.errors import (
     SourceUnavailable,
     UnsupportedRawFile,
 )
-from refinebio_assets.resources.http import (
-    Http,
-    TryAgain,
-    broken_off,
-    hidden,
-    mirrored,
-    wants_decoding,
-)
+from refinebio_assets.resources.answers import TryAgain, broken_off, wants_decoding
+from refinebio_assets.resources.http import Http
+from refinebio_assets.resources.identity import hidden
+from refinebio_assets.resources.mirror import mirrored
 from refinebio_assets.resources.storage import disk_full_named, move_file
 
 if TYPE_CHECKING:

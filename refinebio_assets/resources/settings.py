@@ -1,4 +1,4 @@
-"""`settings.yaml` in REFINEBIO_HOME: what sensors look for, and how much they start.
+"""`settings.yaml` in REFINEBIO_HOME: what sensors look for, how much they start, what is kept.
 
 ```yaml
 geo:                                    # likewise arrayexpress; for sra, organisms are taxonomy ids
@@ -8,8 +8,9 @@ geo:                                    # likewise arrayexpress; for sra, organi
   per_day: 10
 dispatch:
   runs_per_day: 200
+keep_documents: true                    # the answers that a survey read (`resources.documents`)
 ```
-Every key is optional; the fields of `discovery.Filter` and `dispatch.Limits` are all there are.
+Every key is optional; the others are the fields of `discovery.Filter` and `dispatch.Limits`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from refinebio_assets.resources.storage import Storage
 
 SOURCES = ("geo", "sra", "arrayexpress")
 SECTIONS = (*SOURCES, "dispatch")
+KEEP_DOCUMENTS = "keep_documents"
 
 
 def read_filter(storage: Storage, source: str) -> Filter:
@@ -60,22 +62,42 @@ def read_limits(storage: Storage) -> Limits:
     return Limits(**entry)
 
 
-def _section(storage: Storage, name: str, of: type[Any]) -> dict[str, Any]:
+def read_keep_documents(storage: Storage) -> bool:
+    """Whether the answers that a survey reads are kept.
+
+    Raises
+    ------
+    InvalidSettings
+    """
+    keep = _content(storage).get(KEEP_DOCUMENTS, True)
+    if not isinstance(keep, bool):
+        raise InvalidSettings(f"settings.yaml: {KEEP_DOCUMENTS} must be true or false.")
+    return keep
+
+
+def _content(storage: Storage) -> dict[str, Any]:
     import yaml
 
     path = storage.root / "settings.yaml"
+    known = (*SECTIONS, KEEP_DOCUMENTS)
     try:
         content: Any = (yaml.safe_load(path.read_text()) if path.exists() else None) or {}
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InvalidSettings(f"{path} cannot be read: {error}.") from error
-    if not isinstance(content, dict) or not set(content) <= set(SECTIONS):
-        raise InvalidSettings(f"{path} must be a mapping of {', '.join(SECTIONS)}.")
-    entry = content.get(name) or {}
+    if not isinstance(content, dict) or not set(content) <= set(known):
+        raise InvalidSettings(f"{path} must be a mapping of {', '.join(known)}.")
+    return content
+
+
+def _section(storage: Storage, name: str, of: type[Any]) -> dict[str, Any]:
+    entry = _content(storage).get(name) or {}
     if not isinstance(entry, dict):
-        raise InvalidSettings(f"{path}: {name} must be a mapping.")
+        raise InvalidSettings(f"settings.yaml: {name} must be a mapping.")
     unknown = set(entry) - {field.name for field in fields(of)}
     if unknown:
-        raise InvalidSettings(f"{path}, {name}: unknown key {sorted(map(str, unknown))[0]!r}.")
+        raise InvalidSettings(
+            f"settings.yaml, {name}: unknown key {sorted(map(str, unknown))[0]!r}."
+        )
     return dict(entry)
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -22,6 +23,7 @@ PAGE = "https://www.ebi.ac.uk/biostudies/arrayexpress/studies"
 FILES = "https://www.ebi.ac.uk/biostudies/files"
 PAGE_SIZE = 100  # the most that it gives
 MOST_PAGES = 10_000
+MOST_CHANGED = 5_000
 MOST_SECTIONS = 1_000_000
 
 
@@ -154,6 +156,44 @@ def search(web: Web, parameters: Mapping[str, str]) -> Iterator[Hit]:
     raise SourceAnswerInvalid(f"The search of BioStudies does not end after {MOST_PAGES} pages.")
 
 
+def find_changed(web: Web, since: date, until: date, parameters: Mapping[str, str]) -> list[str]:
+    """The accessions of studies that were modified in a window of days (UTC, both included).
+
+    The search knows a study's time of modification as `mtime`, in milliseconds: so says the
+    service's own code (EBIBioStudies/ribs: collection-fields.json, BioStudiesQueryParser);
+    no document promises it, and hits do not show it. A search that ignores what it is asked
+    answers with everything: so the first hit is looked up.
+
+    Parameters
+    ----------
+    parameters
+        What else the search is asked, as for `search`.
+
+    Raises
+    ------
+    SourceAnswerInvalid
+        If the search did not go by the time of modification, or finds more than
+        `MOST_CHANGED`: BioStudies rewrites all of its records now and then.
+    AccessionAbsent, SourceRefused, SourceUnavailable
+    """
+    start, end = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (since, until))
+    end += timedelta(days=1)
+    window = f"[{_milliseconds(start)} TO {_milliseconds(end) - 1}]"
+    hits = search(web, {**parameters, "mtime": window})
+    found = [hit.accession for hit in islice(hits, MOST_CHANGED + 1)]
+    if len(found) > MOST_CHANGED:
+        raise SourceAnswerInvalid(
+            f"BioStudies says that more than {MOST_CHANGED} studies changed since {since}.",
+            remedy="Survey those that you hold again if their documents differ.",
+        )
+    modified = fetch_info(found[0], web).modified if found else start
+    if modified is None or not start <= modified < end:
+        raise SourceAnswerInvalid(
+            f"BioStudies gives {found[0]}, modified {modified}, as changed since {since}."
+        )
+    return found
+
+
 def parse_object(content: bytes, what: str) -> dict[str, Any]:
     """A JSON object.
 
@@ -195,6 +235,10 @@ def _trusted(link: object) -> str:
     except ValueError:
         pass
     raise SourceAnswerInvalid(f"BioStudies names {str(link)[:200]!r} as the files' place.")
+
+
+def _milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
 
 
 def _moment(milliseconds: object) -> datetime | None:

@@ -129,6 +129,24 @@ def test_three_sources_are_surveyed_and_queried(
     assert laboratory.ask("SELECT count(*) FROM samples WHERE experiment = 'E-MTAB-3050'") == [(5,)]
 
 
+def test_the_asset_says_what_was_kept_and_what_ena_no_longer_has(
+    laboratory: Laboratory, replay: Replay, tmp_path: Path
+) -> None:
+    _serve_study(replay, tmp_path / "reads")
+    _survey(laboratory, STUDY)
+    key = dg.AssetKey("experiment_metadata")
+    event = laboratory.instance.get_latest_materialization_event(key)
+    assert event is not None
+    assert event.asset_materialization is not None
+    said = {name: value.value for name, value in event.asset_materialization.metadata.items()}
+    index = json.loads((laboratory.home / "documents" / STUDY / "index.json").read_text())
+    assert said["n_documents"] == len(index["documents"]) >= 2
+    assert said["document_bytes"] == sum(each["bytes"] for each in index["documents"])
+    assert said["n_documents_not_kept"] == 0
+    assert "tissue_type" in str(said["missing_ena_fields"])
+    assert "library_layout" not in str(said["missing_ena_fields"])
+
+
 def test_reads_come_over_a_bad_network(
     laboratory: Laboratory, replay: Replay, tmp_path: Path
 ) -> None:
@@ -316,6 +334,41 @@ def test_new_studies_of_arrayexpress(laboratory: Laboratory, replay: Replay) -> 
     replay.add(url, json.dumps(answer).encode())
     tick = _tick(laboratory, None, "arrayexpress")
     assert tick.dynamic_partitions_requests[0].partition_keys == ["E-MTAB-3050"]
+
+
+def _serve_arrayexpress_search(replay: Replay, when: dict[str, str], *studies: str) -> None:
+    question = {**when, "type": "study", "directsub": "true"}
+    page = {"pageSize": str(biostudies.PAGE_SIZE), "page": "1"}
+    hits = [{"accession": study, "title": "T", "release_date": "2026-01-01"} for study in studies]
+    answer = {"pageSize": 100, "totalHits": len(hits), "isTotalHitsExact": True, "hits": hits}
+    url = f"{biostudies.API}/arrayexpress/search?{urlencode({**question, **page})}"
+    replay.add(url, json.dumps(answer).encode())
+
+
+def test_changed_studies_of_arrayexpress(laboratory: Laboratory, replay: Replay) -> None:
+    today = datetime.now(UTC).date()
+    since = today - timedelta(days=7)
+    midnight = datetime(since.year, since.month, since.day, tzinfo=UTC)
+    start = int(midnight.timestamp() * 1000)
+    window = f"[{start} TO {start + 8 * 86_400_000 - 1}]"
+    _serve_arrayexpress_search(replay, {"release_date": f"[{since} TO {today}]"}, "E-MTAB-3")
+    _serve_arrayexpress_search(replay, {"mtime": window}, "E-MTAB-9", "E-MTAB-1", "E-MTAB-3")
+    info = f"{biostudies.API}/studies/E-MTAB-9/info"
+    replay.add(info, json.dumps({"modified": start + 1}).encode())
+    laboratory.instance.add_dynamic_partitions("experiments", ["E-MTAB-1", "E-MTAB-2"])
+    tick = _tick(laboratory, None, "arrayexpress")
+    # of what changed, only what is registered is taken; of what is new, everything
+    assert tick.dynamic_partitions_requests[0].partition_keys == ["E-MTAB-3"]
+    start_tag = "dagster/asset_partition_range_start"
+    assert [each.tags[start_tag] for each in tick.run_requests] == ["E-MTAB-1", "E-MTAB-3"]
+    assert not _tick(laboratory, tick.cursor, "arrayexpress").run_requests
+    # a service that no longer goes by the time of modification: what is new goes on
+    replay.add(info, b"{}")
+    again = _tick(laboratory, None, "arrayexpress")
+    assert [each.tags[start_tag] for each in again.run_requests] == ["E-MTAB-3"]
+    replay.fail(info, "status", status=503)
+    down = _tick(laboratory, None, "arrayexpress")
+    assert "source_unavailable" in (down.skip_message or "")
 
 
 def test_a_source_that_is_down_keeps_the_cursor(laboratory: Laboratory, replay: Replay) -> None:

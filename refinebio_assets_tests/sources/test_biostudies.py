@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
+from datetime import UTC, date, datetime
 from typing import Any, BinaryIO
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from refinebio_assets.errors import AccessionAbsent, SourceAnswerInvalid
 from refinebio_assets.sources import biostudies
-from refinebio_assets.sources.biostudies import fetch_info, parse_study, search
+from refinebio_assets.sources.biostudies import fetch_info, find_changed, parse_study, search
 
 STUDY: dict[str, Any] = {
     "accno": "E-MTAB-1",
@@ -137,6 +138,46 @@ def test_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
     web = Pages(page(1, 2, 3, total=0, exact=False), page(4, 5, 6, total=0, exact=False))
     with pytest.raises(SourceAnswerInvalid, match="does not end"):
         list(search(web, {}))
+
+
+def modified(*when: int) -> dict[str, Any]:
+    return {"modified": int(datetime(*when, tzinfo=UTC).timestamp() * 1000)}  # type: ignore[misc]
+
+
+SINCE, UNTIL = date(2026, 11, 1), date(2026, 11, 8)
+
+
+@pytest.mark.parametrize("last", [(2026, 11, 1), (2026, 11, 4, 12), (2026, 11, 8, 23, 59, 59)])
+def test_changed_studies(last: tuple[int, ...]) -> None:
+    web = Pages(page(1, 2, total=2, exact=True), modified(*last))
+    assert find_changed(web, SINCE, UNTIL, {"type": "study"}) == ["E-MTAB-1", "E-MTAB-2"]
+    (_, asked), (looked_up, _) = web.asked
+    assert asked["type"] == "study"
+    assert asked["mtime"] == "[1793491200000 TO 1794182399999]"
+    assert datetime.fromtimestamp(1793491200, UTC).date() == SINCE
+    assert datetime.fromtimestamp(1794182399.999, UTC).date() == UNTIL
+    assert looked_up.endswith("/studies/E-MTAB-1/info")
+
+
+def test_no_study_changed() -> None:
+    web = Pages(page(total=0, exact=True))
+    assert find_changed(web, SINCE, UNTIL, {}) == []
+
+
+@pytest.mark.parametrize(
+    "told", [modified(2026, 10, 31, 23, 59, 59), modified(2026, 11, 9), {"modified": "soon"}, {}]
+)
+def test_a_search_that_ignores_the_time_of_modification(told: dict[str, Any]) -> None:
+    with pytest.raises(SourceAnswerInvalid, match="as changed since 2026-11-01"):
+        find_changed(Pages(page(1, total=1, exact=True), told), SINCE, UNTIL, {})
+
+
+def test_all_studies_were_rewritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(biostudies, "MOST_CHANGED", 4)
+    web = Pages(page(1, 2, 3, total=9, exact=True), page(4, 5, 6, total=9, exact=True))
+    with pytest.raises(SourceAnswerInvalid, match="more than 4 studies"):
+        find_changed(web, SINCE, UNTIL, {})
+    assert len(web.asked) == 2  # it does not read on
 
 
 @pytest.mark.parametrize("answer", [{}, {"hits": {}}, {"hits": [1]}, {"hits": [{"title": "x"}]}])
