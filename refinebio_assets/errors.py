@@ -239,6 +239,135 @@ class UnexpectedError(RefinebioError):
     remedy = "Please report it."
 
 
+# --- arrays ---------------------------------------------------------------------------
+
+
+class InvalidCel(RefinebioError):
+    """A file that is not a CEL file, or one that contradicts itself."""
+
+    code = "invalid_cel"
+    blames_sample = True
+    remedy = "Check that the file is the array's CEL file; `refinebio cel-info` says what it is."
+
+
+class TruncatedCel(InvalidCel):
+    """A CEL file that ends before its last cell."""
+
+    code = "truncated_cel"
+    remedy = "Copy or download the file again, whole."
+
+
+class UnsupportedPlatform(RefinebioError):
+    """An array that is not in the platform table."""
+
+    code = "unsupported_platform"
+    blames_sample = True
+    remedy = "docs/references.md says which arrays are known and how to add one."
+
+
+class MissingProbeAnnotation(RefinebioError):
+    """The platform has no probe annotation yet."""
+
+    code = "missing_probe_annotation"
+    remedy = "Add the platform to a reference catalogue and materialize its probe_annotation."
+
+
+class InvalidProbeAnnotation(RefinebioError):
+    """A probe table, chip description or gene mapping that cannot be understood."""
+
+    code = "invalid_probe_annotation"
+    remedy = "Check the platform's entry in the reference catalogue (docs/references.md)."
+
+
+class ProbesDoNotFitChip(RefinebioError):
+    """The probe annotation names cells that the array does not have."""
+
+    code = "probes_do_not_fit_chip"
+    blames_sample = True
+    remedy = "Check that the probe annotation is that of the array."
+
+
+class TooManyZeros(RefinebioError):
+    """More than one per cent of the perfect-match intensities are exactly 0."""
+
+    code = "too_many_zero_intensities"
+    blames_sample = True
+    remedy = "The array was not scanned properly; nothing can be made of it."
+
+
+class TooFewProbes(RefinebioError):
+    """Fewer probes than SCAN needs for one group of its last step."""
+
+    code = "too_few_probes"
+    blames_sample = True
+    remedy = "Check that the probe annotation is that of the array."
+
+
+class ModelNotFitted(RefinebioError):
+    """The mixture of SCAN could not be fitted (see its message)."""
+
+    code = "model_not_fitted"
+    blames_sample = True
+    remedy = "The intensities are not those of an expression array."
+
+
+class InvalidExpressionTable(RefinebioError):
+    """A table of expression values that cannot be understood."""
+
+    code = "invalid_expression_table"
+    blames_sample = True
+    remedy = "The message says what is missing; the submitter's file would have to be corrected."
+
+
+class UndecodableTable(InvalidExpressionTable):
+    """Text in an encoding that is not read, or not text."""
+
+    code = "undecodable_table"
+
+
+class NoProbeIdColumn(InvalidExpressionTable):
+    """No header names the column of probe ids."""
+
+    code = "no_probe_id_column"
+
+
+class BeadLevelTable(InvalidExpressionTable):
+    """A table of single beads (ILLUMICODE), not of probes."""
+
+    code = "bead_level_table"
+
+
+class NoDetectionPValues(InvalidExpressionTable):
+    """No header names detection p-values, which background correction needs."""
+
+    code = "no_detection_p_values"
+
+
+class NoExpressionColumn(InvalidExpressionTable):
+    """No column can be told to hold a sample's intensities."""
+
+    code = "no_expression_column"
+
+
+class UnpairedPValues(InvalidExpressionTable):
+    """As many p-value columns as expression columns are needed."""
+
+    code = "unpaired_p_values"
+
+
+class SampleNotInTable(InvalidExpressionTable):
+    """No column, or more than one, belongs to the sample."""
+
+    code = "sample_not_in_table"
+
+
+class IdentifiersNotRecognised(InvalidExpressionTable):
+    """Too few of the table's ids are those of the platform."""
+
+    code = "identifiers_not_recognised"
+    remedy = "Check the platform: its ids are not those of the table."
+
+
 # --- tools and the machine ------------------------------------------------------------
 
 

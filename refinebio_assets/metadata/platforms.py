@@ -5,7 +5,7 @@ refine.bio supports. An array has an internal name (its chip type, lower case, w
 punctuation; Illumina's are spelt as refine.bio spells them) and external accessions: GEO's
 GPL, ArrayExpress's A-AFFY, A-MEXP, …. Every GPL<n> is also A-GEOD-<n>. `organism` is what
 the array's name says, empty where that is no single species; some arrays carry probes of
-further ones. Not here: what a CEL file's header says.
+further ones. Not here: reading the header of a CEL file.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ MICROARRAY = "MICROARRAY"
 UNKNOWN = "UNKNOWN"
 
 _VERSION_OF_ST = re.compile(r"(?<=st)v[0-9]\Z", re.IGNORECASE)
+_CHIP_VERSION = re.compile(r"(?<=st)v[12]\Z")
+_ANY_VERSION = re.compile("v[12]")
+_NOT_IN_KEYS = re.compile("[^a-z0-9]")
 _GEO_AT_ARRAYEXPRESS = re.compile(r"A-GEOD-(?=[0-9]+\Z)", re.IGNORECASE)
 # Makers by a word in the platform's name; the first word found counts.
 _MAKERS = {
@@ -72,6 +75,31 @@ def find_array(accession: str, *, first: bool = False) -> ArrayPlatform | None:
     return candidates[0 if first else -1] if candidates else None
 
 
+def array_of_chip(chip_type: str, *, strict: bool = False) -> ArrayPlatform | None:
+    """The supported Affymetrix array that a CEL file's header names, e.g. 'HG_U95Av2'.
+
+    Punctuation and case do not count. A version of an ST array is left out where only the
+    array without it is listed: 'HuGene-1_0-st-v1' is hugene10st.
+
+    `strict` does as refine.bio does, and leaves out every 'v1' and 'v2': 'HG_U95Av2' is hgu95a,
+    'MG_U74Av2' mgu74a.
+    """
+    name = _cleaned(chip_type)
+    if strict:
+        return _arrays_by_chip().get(_ANY_VERSION.sub("", name))
+    return _arrays_by_chip().get(name) or _arrays_by_chip().get(_CHIP_VERSION.sub("", name))
+
+
+def chip_key(chip_type: str) -> str:
+    """A name for any chip: of its array where that is supported, else made in the same way.
+
+    'HG-Focus' -> 'hgfocus'. Letters a-z, digits and `_` only, so that it may name a folder;
+    empty where the chip type has no letter or digit.
+    """
+    array = array_of_chip(chip_type)
+    return array.internal if array else _CHIP_VERSION.sub("", _cleaned(chip_type))
+
+
 def find_sequencer(text: str) -> str | None:
     """The supported sequencer that a text names, e.g. a GPL's title; the longest if several."""
     upper = text.upper()
@@ -88,6 +116,12 @@ def is_supported(platform: str) -> bool:
     return find_array(squeezed) is not None or any(
         _squeezed(name) in squeezed for name in sequencers()
     )
+
+
+def is_bead_array(platform: str) -> bool:
+    """Whether a platform, by accession or name, is one of Illumina's bead arrays."""
+    array = find_array(platform)
+    return (array.internal if array else platform).lower().startswith("illumina")
 
 
 def manufacturer_of(name: str, technology: str) -> str:
@@ -154,6 +188,12 @@ def _longest_first() -> tuple[str, ...]:
 
 
 @cache
+def _arrays_by_chip() -> dict[str, ArrayPlatform]:
+    affymetrix = (array for array in arrays() if array.manufacturer == "AFFYMETRIX")
+    return {_cleaned(array.internal): array for array in affymetrix}
+
+
+@cache
 def _arrays_by_name() -> dict[str, tuple[ArrayPlatform, ...]]:
     named: dict[str, tuple[ArrayPlatform, ...]] = {}
     for array in arrays():
@@ -169,6 +209,11 @@ def _canonical(name: str) -> str:
     """'A-GEOD-570' -> 'GPL570', 'hugene10stv1' -> 'HUGENE10ST'."""
     geo = _GEO_AT_ARRAYEXPRESS.sub("GPL", name.strip())
     return _VERSION_OF_ST.sub("", geo).upper()
+
+
+def _cleaned(chip_type: str) -> str:
+    """'HG_U95Av2' -> 'hgu95av2'."""
+    return _NOT_IN_KEYS.sub("", chip_type.lower())
 
 
 def _squeezed(name: str) -> str:

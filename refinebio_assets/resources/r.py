@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from refinebio_assets.errors import ToolFailed, ToolMissing
+from refinebio_assets.errors import ToolFailed, ToolMissing, TooManyZeros
 from refinebio_assets.resources.process import run_tool
 from refinebio_assets.resources.tool import Tool
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
 PACKAGES = {
     "tximport": "r-bioc-tximport",
@@ -58,9 +61,7 @@ class R(Tool):
         ToolFailed
             If tximport ends with an error, or R crashes.
         """
-        self.version()
-        if "tximport" not in self.package_versions():
-            raise ToolMissing("R has no package tximport.", remedy=self.remedy())
+        self._require("tximport")
         arguments = (
             [str(path) for path in quant_files.values()],
             gene_map["transcript"].to_list(),
@@ -69,6 +70,77 @@ class R(Tool):
         )
         found: dict[str, Any] = in_child("tximport", *arguments)
         return found
+
+    def nec(
+        self, values: NDArray[np.float64], p_values: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Background correction of bead arrays by limma's nec, from detection p-values.
+
+        Shi, Oshlack and Smyth, Nucleic Acids Research 38:e204 (2010). Offset 16, not robust.
+        Whether small p-values mean detection is told by the first array.
+
+        Parameters
+        ----------
+        values, p_values
+            Probes × arrays. An array with missing values (NaN) is corrected by its other
+            probes, on its own; its missing values stay missing.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            The corrected values, a new array of the same shape.
+
+        Raises
+        ------
+        ToolMissing
+            If R, rpy2 or limma is not installed.
+        ToolFailed
+            If limma ends with an error (an array has fewer than three different p-values,
+            the shapes differ), or R crashes.
+        """
+        self._require("limma")
+        corrected: NDArray[np.float64] = in_child("nec", values, p_values)
+        return corrected
+
+    def scan_upc(
+        self,
+        cel: Path,
+        settings: Literal["scanfast", "scan"],
+        probe_summary_package: str | None = None,
+    ) -> dict[str, Any]:
+        """R's own SCAN of one Affymetrix array: `names` and `values` of probe sets or genes.
+
+        Parameters
+        ----------
+        cel
+            May be compressed.
+        probe_summary_package
+            BrainArray's package of probes and genes; None groups by the array's probe sets.
+
+        Raises
+        ------
+        ToolMissing
+            If R, rpy2, SCAN.UPC, the array's `pd` package or the summary package is not
+            installed.
+        TooManyZeros
+            If SCAN refuses the array.
+        ToolFailed
+            If SCAN ends with an error, or R crashes (affyio does on some truncated files).
+        """
+        self.version()
+        with tempfile.TemporaryDirectory() as folder:
+            plain = Path(folder, "sample.CEL")  # SCAN reads a name as a pattern of names
+            plain.symlink_to(cel.absolute())
+            arguments = (str(plain), settings, probe_summary_package)
+            found: dict[str, Any] = in_child("scan_upc", *arguments)
+        if not found["names"]:
+            raise TooManyZeros(f"R's SCAN refuses {cel.name}: too many intensities are 0.")
+        return found
+
+    def _require(self, package: str) -> None:
+        self.version()
+        if package not in self.package_versions():
+            raise ToolMissing(f"R has no package {package}.", remedy=self.remedy())
 
 
 def in_child(function: str, *arguments: Any) -> Any:

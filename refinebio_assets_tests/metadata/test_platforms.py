@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from refinebio_assets.metadata.organisms import organism_name
 from refinebio_assets.metadata.platforms import (
     Platform,
+    array_of_chip,
     arrays,
+    chip_key,
     find_array,
     find_sequencer,
     is_supported,
@@ -136,6 +138,77 @@ def test_any_text_may_be_looked_up(text: str) -> None:
     find_sequencer(text)
     is_supported(text)
     assert platform_of_gpl(text, text).platform
+
+
+# --- chips, as CEL files name them --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chip_type", "internal", "strict"),
+    [
+        ("HG_U95Av2", "hgu95av2", "hgu95a"),
+        ("HG_U95A", "hgu95a", "hgu95a"),
+        ("MG_U74Av2", "mgu74av2", "mgu74a"),
+        ("MG_U74Bv2", "mgu74bv2", None),
+        ("U133AAofAv2", "u133aaofav2", None),
+        ("RG_U34A", "rgu34a", "rgu34a"),
+        ("Mouse430_2", "mouse4302", "mouse4302"),
+        ("HG-U133_Plus_2", "hgu133plus2", "hgu133plus2"),
+        ("HT_HG-U133_Plus_PM", "hthgu133pluspm", "hthgu133pluspm"),
+        ("HuGene-1_0-st-v1", "hugene10st", "hugene10st"),
+        ("HuGene-2_0-st", "hugene20st", "hugene20st"),
+        ("HuEx-1_0-st-v2", "huex10st", "huex10st"),
+        ("HuEx-1_0-st-v1", "huex10st", "huex10st"),
+        ("HTA-2_0", "hta20", "hta20"),
+        ("Clariom_S_Human_HT", "clariomshumanht", "clariomshumanht"),
+        ("ATH1-121501", "ath1121501", "ath1121501"),
+        (" hugene 1.0 ST v1 ", "hugene10st", "hugene10st"),
+        ("HuGene-1_0-st-v3", None, None),
+        ("HuGene-1_0-v1", None, None),
+        ("HG_U133Av2v2", None, "hgu133a"),
+        ("HG_U133Av12", None, "hgu133a2"),
+        ("PrimeView_SpikeIns", "primeview_spikeins", "primeview_spikeins"),
+        ("Test3", None, None),
+        ("GPL570", None, None),
+        ("Illumina_HumanRef-8_v2.0", None, None),
+        ("", None, None),
+    ],
+)
+def test_chips(chip_type: str, internal: str | None, strict: str | None) -> None:
+    found, as_refinebio = array_of_chip(chip_type), array_of_chip(chip_type, strict=True)
+    assert (found.internal if found else None) == internal
+    assert (as_refinebio.internal if as_refinebio else None) == strict
+
+
+def test_every_array_is_the_array_of_its_own_name() -> None:
+    for array in arrays():
+        expected = array if array.manufacturer == "AFFYMETRIX" else None
+        assert array_of_chip(array.internal.upper()) is expected
+        if array.internal.endswith("st"):
+            assert array_of_chip(f"{array.internal}-v1") is array
+
+
+@pytest.mark.parametrize(
+    ("chip_type", "key"),
+    [
+        ("HG_U95Av2", "hgu95av2"),
+        ("HuEx-1_0-st-v2", "huex10st"),
+        ("MoEx-1_0-st-v1", "moex10st"),
+        ("HG-Focus", "hgfocus"),
+        ("Test3", "test3"),
+        ("../../etc", "etc"),
+        ("---", ""),
+    ],
+)
+def test_keys_of_chips(chip_type: str, key: str) -> None:
+    assert chip_key(chip_type) == key
+
+
+@given(st.text())
+def test_keys_may_name_folders(chip_type: str) -> None:
+    assert re.fullmatch("[a-z0-9_]*", chip_key(chip_type))
+    found = array_of_chip(chip_type)
+    assert found is None or chip_key(chip_type) == found.internal
 
 
 # --- sequencers ---------------------------------------------------------------------------
