@@ -2,6 +2,7 @@
 export REFINEBIO_HOME ?= $(CURDIR)/refinebio_home
 export DAGSTER_HOME ?= $(CURDIR)
 BIN := .venv/bin
+PROBE_TAB := /usr/lib/R/site-library/AnnotationDbi/extdata/HG-U95Av2_probe_tab.gz
 
 .PHONY: help setup demo test test-all lint format types dev bench lock clean
 
@@ -14,8 +15,9 @@ setup: ## install everything that is missing
 demo: ## set up, process real reads through Dagster, print the first query and its answer
 	@containers/setup.sh demo
 	@$(BIN)/refinebio reference examples/demo/reference.yaml
-	@$(BIN)/refinebio survey examples/demo/samples.tsv
-	@$(BIN)/refinebio process E-MTAB-1147 KALLISTO-EXAMPLE
+	@$(BIN)/python examples/demo/simulate_arrays.py $(PROBE_TAB) $(REFINEBIO_HOME)/simulated_arrays
+	@$(BIN)/refinebio survey examples/demo/samples.tsv $(REFINEBIO_HOME)/simulated_arrays/samples.tsv
+	@$(BIN)/refinebio process E-MTAB-1147 KALLISTO-EXAMPLE SIMULATED-ARRAYS
 	@$(BIN)/python examples/demo/first_query.py
 
 test: ## set up, lint, check types, run the tests

@@ -10,7 +10,9 @@ tools=(
   r-base-core r-bioc-tximport r-bioc-limma r-bioc-preprocesscore r-bioc-affyio
   python3-venv python3-dev gcc libc6-dev util-linux
 )
-examples=(kallisto-examples r-bioc-shortread r-bioc-isoformswitchanalyzer)
+examples=(
+  kallisto-examples r-bioc-shortread r-bioc-isoformswitchanalyzer r-bioc-annotationdbi
+)
 
 wanted=("${tools[@]}")
 for what in "$@"; do

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from refinebio_assets import __version__
@@ -115,23 +116,38 @@ def reference(
     catalogues: Annotated[list[str], typer.Argument(help="Reference catalogues (YAML).")],
     rebuild: Annotated[bool, typer.Option(help="Build also what is built already.")] = False,
 ) -> None:
-    """Register the organisms of reference catalogues and build their Salmon indices."""
-    from refinebio_assets.partitions import register_organisms
+    """Register organisms and arrays of reference catalogues; build indices, annotate probes."""
+    from refinebio_assets.partitions import register_organisms, register_platforms
+    from refinebio_assets.resources.annotations import annotation_is_built
     from refinebio_assets.resources.references import is_built
     from refinebio_assets.resources.registry import register_references
     from refinebio_assets.resources.storage import Storage
 
+    storage = Storage()
     with errors_told(), dagster_instance() as instance:
-        found = [each for name in catalogues for each in register_references(Storage(), name)]
-        register_organisms(instance, [each.organism for each in found])
+        found = [register_references(storage, name) for name in catalogues]
+        organisms = [each for catalogue in found for each in catalogue.organisms]
+        platforms = [each for catalogue in found for each in catalogue.platforms]
+        register_organisms(instance, [each.organism for each in organisms])
+        register_platforms(instance, [each.platform for each in platforms])
         good = True
-        for each in found:
-            name = f"{each.organism}: {each.database} {each.release}, {each.assembly}"
-            if is_built(Storage(), each) and not rebuild:
-                out.print(f"{name} (built already)")
-            else:
-                out.print(name)
-                good &= _run(instance, "build_references", "organism", [each.organism])
+        for organism in organisms:
+            name = f"{organism.organism}: {organism.database} {organism.release}, "
+            good &= _build(
+                instance,
+                "build_references",
+                organism.organism,
+                name + organism.assembly,
+                built=is_built(storage, organism) and not rebuild,
+            )
+        for platform in platforms:
+            good &= _build(
+                instance,
+                "annotate_platforms",
+                platform.platform,
+                f"{platform.platform}: probes of release {platform.release}",
+                built=annotation_is_built(storage, platform) and not rebuild,
+            )
     if not good:
         raise typer.Exit(1)
 
@@ -214,9 +230,91 @@ def tximport(
 
 
 @app.command()
+def scan(
+    cels: Annotated[list[Path], typer.Argument(help="CEL files of one platform, gzip or not.")],
+    probes: Annotated[
+        list[Path],
+        typer.Option(help="Probe tab (or probe package; PGF and CLF); may be given again."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="TSV to write.")],
+    genes: Annotated[
+        Path | None, typer.Option(help="Columns x, y, gene, or BrainArray's; else probe sets.")
+    ] = None,
+    thorough: Annotated[
+        bool, typer.Option(help="Setting SCAN: a larger sample and more rounds than SCANfast.")
+    ] = False,
+    upc: Annotated[
+        bool, typer.Option(help="Probability of expression in place of values.")
+    ] = False,
+    threads: Annotated[int, typer.Option(help="Arrays at a time.", min=1)] = 2,
+) -> None:
+    """Normalise Affymetrix arrays, each by itself, by SCAN; one column per array."""
+    from refinebio_assets.microarray.array_model import ArrayModel
+    from refinebio_assets.microarray.probe_sources import read_gene_map, read_probes
+    from refinebio_assets.microarray.scan import SCAN, SCANFAST
+    from refinebio_assets.microarray.scan_files import scan_files, write_columns
+
+    with errors_told():
+        model = ArrayModel.prepared(
+            read_probes(probes),
+            read_gene_map(genes) if genes else None,
+            SCAN if thorough else SCANFAST,
+        )
+        found, problems = scan_files(model, cels, upc=upc, threads=threads)
+        for path, error in problems.items():
+            err.print(f"{path}: ", end="", markup=False, highlight=False)
+            _tell(error)
+        if found:
+            write_columns(output, model.groups.names, found)
+            err.print(f"{len(model.groups.names):,} {model.feature}s × {len(found)} -> {output}")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def cel_info(
+    cels: Annotated[list[Path], typer.Argument(help="CEL files, gzip or not.")],
+) -> None:
+    """Say what CEL files are: format, chip, rows, columns, and what is wrong with them."""
+    from refinebio_assets.metadata.platforms import array_of_chip
+    from refinebio_assets.microarray.cel import read_cel, read_cel_header
+
+    table = Table("file", "format", "chip", "platform", "rows", "columns", "scanned", "problems")
+    good = True
+    for path in cels:
+        told = ["–"] * 6
+        problem = "none"
+        try:
+            header = read_cel_header(path)
+            platform = array_of_chip(header.chip_type)
+            told = [
+                f"{header.format}{', gzip' if header.is_gzip else ''}",
+                header.chip_type,
+                platform.internal if platform else "not known",
+                str(header.rows),
+                str(header.columns),
+                header.scanned or "–",
+            ]
+            cel = read_cel(path)
+            marked = {"outliers": cel.n_outliers, "masked": cel.n_masked}
+            problem = ", ".join(f"{number} {name}" for name, number in marked.items() if number)
+        except RefinebioError as error:
+            good, problem = False, f"{error.code}: {error.message}"
+        table.add_row(*map(escape, (path.name, *told, problem or "none")))
+    out.print(table)
+    if not good:
+        raise typer.Exit(1)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     out.print(__version__)
+
+
+def _build(instance: dg.DagsterInstance, job: str, key: str, told: str, *, built: bool) -> bool:
+    out.print(f"{told} (built already)" if built else told)
+    return built or _run(instance, job, "reference", [key])
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from refinebio_assets.assets.experiments import experiment_assets
+from refinebio_assets.assets.probes import probe_annotation
 from refinebio_assets.assets.reference import (
     salmon_index_long,
     salmon_index_short,
@@ -38,6 +39,7 @@ ASSETS: list[dg.AssetsDefinition | dg.AssetSpec] = [
     transcriptome_assets,
     salmon_index_short,
     salmon_index_long,
+    probe_annotation,
     experiment_assets,
     warehouse,
 ]

@@ -11,7 +11,13 @@ import dagster as dg
 
 from refinebio_assets.dispatch import Limits, Work, cut_batches
 from refinebio_assets.errors import RefinebioError
-from refinebio_assets.jobs import experiments_job, reference_job, survey_job, warehouse_job
+from refinebio_assets.jobs import (
+    experiments_job,
+    platforms_job,
+    reference_job,
+    survey_job,
+    warehouse_job,
+)
 from refinebio_assets.partitions import RANGE_END, RANGE_START, range_tags
 from refinebio_assets.resources.attempts import Attempts
 from refinebio_assets.resources.settings import read_limits
@@ -19,15 +25,19 @@ from refinebio_assets.resources.storage import Storage
 from refinebio_assets.resources.warehouse import Warehouse
 
 EVERY_MINUTE = 60
-CHANGING_JOBS = (experiments_job.name, survey_job.name, reference_job.name)
+CHANGING_JOBS = tuple(
+    job.name for job in (experiments_job, survey_job, reference_job, platforms_job)
+)
 
-# Samples that wait, and those quantified with another release than the organism now has.
+# Samples that wait, and those made with another reference than there is now.
 _WORK = """
 WITH files AS (
     SELECT experiment, sample, sum(expected_bytes) AS bytes FROM sample_files GROUP BY ALL
 ), stale AS (
     SELECT q.experiment, q.sample FROM quantifications q
     JOIN organisms o USING (organism) WHERE q.reference_release <> o.reference_release
+    UNION SELECT a.experiment, a.sample FROM arrays a
+    JOIN platforms p USING (platform) WHERE a.annotation_sha256 <> p.annotation_sha256
 ), wanted AS (
     SELECT experiment, sample FROM sample_status WHERE status = 'waiting'
     UNION SELECT experiment, sample FROM stale

@@ -6,8 +6,14 @@ import dagster as dg
 
 reference_job = dg.define_asset_job(
     "build_references",
-    selection=dg.AssetSelection.groups("reference"),
+    selection=dg.AssetSelection.groups("reference") - dg.AssetSelection.assets("probe_annotation"),
     description="Transcriptome, gene map and both Salmon indices of organisms.",
+)
+
+platforms_job = dg.define_asset_job(
+    "annotate_platforms",
+    selection=dg.AssetSelection.assets("probe_annotation"),
+    description="The probes of array platforms, and the genes that they belong to.",
 )
 
 survey_job = dg.define_asset_job(
@@ -18,7 +24,7 @@ survey_job = dg.define_asset_job(
 
 experiments_job = dg.define_asset_job(
     "process_experiments",
-    selection=dg.AssetSelection.groups("survey", "raw", "rnaseq"),
+    selection=dg.AssetSelection.groups("survey", "raw", "microarray", "rnaseq"),
     description="Experiments from their record to genes × samples.",
 )
 
@@ -28,4 +34,4 @@ warehouse_job = dg.define_asset_job(
     description="The DuckDB catalogue over everything published.",
 )
 
-JOBS = [reference_job, survey_job, experiments_job, warehouse_job]
+JOBS = [reference_job, platforms_job, survey_job, experiments_job, warehouse_job]

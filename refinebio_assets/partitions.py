@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 experiments = dg.DynamicPartitionsDefinition(name="experiments")
 organisms = dg.DynamicPartitionsDefinition(name="organisms")
+platforms = dg.DynamicPartitionsDefinition(name="platforms")
 
 EXPERIMENTS_PER_RUN = 50  # of a backfill, and of the command line
 RANGE_START = "dagster/asset_partition_range_start"
@@ -42,7 +43,15 @@ def register_experiments(instance: dg.DagsterInstance, surveyed: Iterable[Experi
 
 def register_organisms(instance: dg.DagsterInstance, names: Iterable[str]) -> list[str]:
     """Add organisms as partitions; return the keys that are new."""
-    known = set(instance.get_dynamic_partitions("organisms"))
-    new = sorted(set(names) - known)
-    instance.add_dynamic_partitions("organisms", new)
+    return _register(instance, "organisms", names)
+
+
+def register_platforms(instance: dg.DagsterInstance, names: Iterable[str]) -> list[str]:
+    """Add array platforms as partitions; return the keys that are new."""
+    return _register(instance, "platforms", names)
+
+
+def _register(instance: dg.DagsterInstance, kind: str, names: Iterable[str]) -> list[str]:
+    new = sorted(set(names) - set(instance.get_dynamic_partitions(kind)))
+    instance.add_dynamic_partitions(kind, new)
     return new

@@ -41,6 +41,7 @@ ASSETS = {
     "gene_map": ("reference", "organisms", set()),
     "salmon_index_short": ("reference", "organisms", {"transcriptome"}),
     "salmon_index_long": ("reference", "organisms", {"transcriptome"}),
+    "probe_annotation": ("reference", "platforms", {"transcriptome"}),
     "geo": ("sources", None, set()),
     "ena": ("sources", None, set()),
     "arrayexpress": ("sources", None, set()),
@@ -52,15 +53,28 @@ ASSETS = {
         {"raw_samples", "salmon_index_short", "salmon_index_long"},
     ),
     "gene_counts": ("rnaseq", "experiments", {"transcript_quantification", "gene_map"}),
-    "warehouse": ("warehouse", None, {"experiment_metadata", "gene_counts", "gene_map"}),
+    "microarray_expression": ("microarray", "experiments", {"raw_samples", "probe_annotation"}),
+    "warehouse": (
+        "warehouse",
+        None,
+        {
+            "experiment_metadata",
+            "gene_counts",
+            "gene_map",
+            "microarray_expression",
+            "probe_annotation",
+        },
+    ),
 }
 JOBS = {
     "check_sources": set(),
     "survey_experiments": {"experiment_metadata"},
     "build_references": {"transcriptome", "gene_map", "salmon_index_short", "salmon_index_long"},
+    "annotate_platforms": {"probe_annotation"},
     "process_experiments": {
         "experiment_metadata",
         "raw_samples",
+        "microarray_expression",
         "transcript_quantification",
         "gene_counts",
     },
@@ -70,6 +84,15 @@ CHECKS = {
     "geo": {"answers"},
     "ena": {"answers"},
     "arrayexpress": {"answers"},
+    "microarray_expression": {
+        "genes_covered",
+        "model_converged",
+        "not_saturated",
+        "like_its_experiment",
+        "platform_as_labelled",
+        "all_samples_processed",
+        "same_samples",
+    },
     "transcript_quantification": {"mapping_rate", "reads", "library_type"},
     "gene_counts": {"genes_detected", "all_samples_processed", "same_samples"},
 }
@@ -184,9 +207,9 @@ def test_the_domain_knows_nothing_of_dagster() -> None:
     assert offending == {}
 
 
-def test_experiments_depend_on_no_particular_organism() -> None:
+def test_experiments_depend_on_no_particular_organism_or_array() -> None:
     """A backfill of experiments asks for organisms of the same names if this goes wrong."""
-    reference = {"salmon_index_short", "salmon_index_long", "gene_map"}
+    reference = {"salmon_index_short", "salmon_index_long", "gene_map", "probe_annotation"}
     arrows = [
         dependency
         for spec in experiment_assets.specs

@@ -16,6 +16,14 @@ WHERE sample = 'ERR127302'
 GROUP BY ALL ORDER BY length_scaled_tpm DESC LIMIT 5
 """
 
+ARRAYS_QUERY = """
+SELECT gene, round(avg(value) FILTER (treatment = 'control'), 2) AS control,
+       round(avg(value) FILTER (treatment = 'treated'), 2) AS treated
+FROM expression JOIN samples USING (experiment, sample)
+WHERE experiment = 'SIMULATED-ARRAYS'
+GROUP BY gene ORDER BY abs(treated - control) DESC LIMIT 5
+"""
+
 
 def main() -> None:
     """Ask, and show question and answer."""
@@ -25,14 +33,17 @@ def main() -> None:
         print(
             database.sql(
                 "SELECT experiment, sample, status, num_processed AS fragments, "
-                "round(percent_mapped, 1) AS percent_mapped, library_type, index_length "
+                "round(percent_mapped, 1) AS percent_mapped, chip_type, method "
                 "FROM sample_status LEFT JOIN quantifications USING (experiment, sample) "
-                "ORDER BY ALL"
+                "LEFT JOIN arrays USING (experiment, sample) ORDER BY ALL"
             )
         )
         print("\nThe first query, over real reads (", home / "refinebio.duckdb", "):", sep="")
         print(FIRST_QUERY)
         print(database.sql(FIRST_QUERY))
+        print("Over the simulated arrays (SCAN, log2 scale):")
+        print(ARRAYS_QUERY)
+        print(database.sql(ARRAYS_QUERY))
     print("More questions: docs/querying.md.  The Dagster UI: make dev, then http://localhost:3000")
 
 

@@ -6,19 +6,19 @@ through are materialized one by one, as they finish, and the step fails at the e
 naming those that did not.
 """
 
-import traceback
 from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
+from refinebio_assets.assets.microarray import express_microarrays
 from refinebio_assets.assets.previews import column_schema
 from refinebio_assets.assets.progress import Progress
 from refinebio_assets.assets.raw import fetch_raw_samples
 from refinebio_assets.assets.rnaseq import count_genes, quantify_transcripts
-from refinebio_assets.assets.stage import ExperimentsConfig, Stage, Toolbox
+from refinebio_assets.assets.stage import ExperimentsConfig, Stage, Toolbox, as_error
 from refinebio_assets.assets.survey import survey_experiment
-from refinebio_assets.errors import RefinebioError, UnexpectedError
+from refinebio_assets.errors import RefinebioError
 from refinebio_assets.partitions import EXPERIMENTS_PER_RUN, experiments
 from refinebio_assets.resources.downloads import Downloads
 from refinebio_assets.resources.http import Http
@@ -26,7 +26,7 @@ from refinebio_assets.resources.r import R
 from refinebio_assets.resources.salmon import Salmon
 from refinebio_assets.resources.sra_toolkit import SraToolkit
 from refinebio_assets.resources.storage import Storage
-from refinebio_assets.tables import EXPERIMENTS, GENE_COUNTS, QUANTIFICATIONS
+from refinebio_assets.tables import ARRAYS, EXPERIMENTS, GENE_COUNTS, QUANTIFICATIONS
 
 RETRIES = 2
 LISTED = 20
@@ -34,16 +34,17 @@ LISTED = 20
 STAGES: dict[str, Stage] = {
     "experiment_metadata": survey_experiment,
     "raw_samples": fetch_raw_samples,
+    "microarray_expression": express_microarrays,
     "transcript_quantification": quantify_transcripts,
     "gene_counts": count_genes,
 }
 
 
-def of_its_organisms(asset: str) -> dg.AssetDep:
+def of_its_samples(asset: str) -> dg.AssetDep:
     """An arrow to an asset of the reference tier.
 
-    Which organisms an experiment needs is in its samples, which Dagster cannot ask: to it no
-    particular partition is depended on. A sample whose index is missing waits for it.
+    Which organisms and arrays an experiment needs is in its samples, which Dagster cannot ask:
+    to it no particular partition is depended on. A sample whose reference is missing waits.
     """
     return dg.AssetDep(
         asset, partition_mapping=dg.SpecificPartitionsPartitionMapping(partition_keys=[])
@@ -70,11 +71,22 @@ SPECS = [
         "record, digested and measured. Fetched copies are dropped once processed.",
     ),
     dg.AssetSpec(
+        "microarray_expression",
+        deps=["raw_samples", of_its_samples("probe_annotation")],
+        group_name="microarray",
+        kinds={"parquet"},
+        skippable=True,
+        description="Genes × samples of arrays: Affymetrix CEL files by SCAN, Illumina tables by "
+        "background correction and SCAN, else the submitter's values with Ensembl ids. Written "
+        "to processed/expression/ and processed/arrays/.",
+        metadata={"dagster/column_schema": column_schema(ARRAYS)},
+    ),
+    dg.AssetSpec(
         "transcript_quantification",
         deps=[
             "raw_samples",
-            of_its_organisms("salmon_index_short"),
-            of_its_organisms("salmon_index_long"),
+            of_its_samples("salmon_index_short"),
+            of_its_samples("salmon_index_long"),
         ],
         group_name="rnaseq",
         kinds={"salmon"},
@@ -86,7 +98,7 @@ SPECS = [
     ),
     dg.AssetSpec(
         "gene_counts",
-        deps=["transcript_quantification", of_its_organisms("gene_map")],
+        deps=["transcript_quantification", of_its_samples("gene_map")],
         group_name="rnaseq",
         kinds={"parquet"},
         skippable=True,
@@ -96,7 +108,18 @@ SPECS = [
     ),
 ]
 
+NEEDS = {
+    spec.key.path[-1]: {dependency.asset_key.path[-1] for dependency in spec.deps} for spec in SPECS
+}
+
 WARNINGS = {
+    ("microarray_expression", "genes_covered"): "Samples with few of their platform's genes.",
+    ("microarray_expression", "model_converged"): "Arrays on which SCAN's fit did not converge.",
+    ("microarray_expression", "not_saturated"): "Arrays with many probes at the largest value.",
+    ("microarray_expression", "like_its_experiment"): "Samples unlike the others of theirs.",
+    ("microarray_expression", "platform_as_labelled"): "Arrays of another chip than stated.",
+    ("microarray_expression", "all_samples_processed"): "Samples that have no values, with their "
+    "reason in sample_status.",
     ("transcript_quantification", "mapping_rate"): "Samples of which few fragments map.",
     ("transcript_quantification", "reads"): "Samples with few fragments.",
     ("transcript_quantification", "library_type"): "Reads that contradict their library type.",
@@ -105,6 +128,8 @@ WARNINGS = {
     "in sample_status.",
 }
 ERRORS = {
+    ("microarray_expression", "same_samples"): "The matrix and the table of arrays name the same "
+    "samples.",
     ("gene_counts", "same_samples"): "The matrix and the sample table name the same samples.",
 }
 
@@ -149,15 +174,20 @@ def experiment_assets(
     findings: dict[tuple[str, str], list[str]] = {}
     transient = False
     for experiment in context.partition_keys:
+        stopped: set[str] = set()  # what failed, and what needs it
         for name, stage in stages.items():
+            if stopped & NEEDS[name]:
+                stopped.add(name)
+                continue
             try:
                 outcome = stage(experiment, toolbox)
             except Exception as fault:  # noqa: BLE001  # it is this experiment's alone
-                error = _as_error(fault)
+                error = as_error(fault)
                 context.log.error(f"{experiment}: {name}: {error}")
                 failed[experiment] = error
                 transient |= error.transient
-                break
+                stopped.add(name)
+                continue
             transient |= outcome.transient
             for check, problems in outcome.findings.items():
                 findings.setdefault((name, check), []).extend(problems)
@@ -174,12 +204,6 @@ def experiment_assets(
             metadata={"failed_experiments": list(failed)},
             allow_retries=False,
         )
-
-
-def _as_error(fault: Exception) -> RefinebioError:
-    if isinstance(fault, RefinebioError):
-        return fault
-    return UnexpectedError("".join(traceback.format_exception(fault)))
 
 
 def _check_results(

@@ -8,7 +8,6 @@ import json
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,8 @@ import dagster as dg
 
 from refinebio_assets import __version__
 from refinebio_assets.assets import previews
-from refinebio_assets.assets.progress import Log, Progress
+from refinebio_assets.assets.progress import Log
+from refinebio_assets.assets.reference_files import NETWORK_RETRIES, fetch_named
 from refinebio_assets.errors import MissingIndex
 from refinebio_assets.partitions import organisms
 from refinebio_assets.resources.downloads import Downloads
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from refinebio_assets.sources.reference_catalogue import Reference
-
-NETWORK_RETRIES = dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL)
 
 
 @dg.multi_asset(
@@ -70,7 +68,7 @@ def transcriptome_assets(
     entry = reference_entry(storage, organism)
     final = storage.reference(organism, entry.release)
     with storage.staging() as scratch, storage.publish_folder(transcriptome_folder(final)) as new:
-        fetched = _fetch(entry, scratch, downloads, context.log.info)
+        fetched = fetch_named(entry.files, scratch, organism, downloads, context.log.info)
         if entry.from_genome:
             gene_map, count = _from_genome(fetched, scratch, new, rsem, context.log.info)
         else:
@@ -117,24 +115,6 @@ def salmon_index_long(
 ) -> dg.MaterializeResult:
     """Salmon index with k = 31, for reads of more than 75 bases on average."""
     return _build_index(context.partition_key, "long", storage, salmon, context.log.info)
-
-
-def _fetch(
-    entry: "Reference", scratch: Path, downloads: Downloads, log: Log
-) -> dict[str, list[Path]]:
-    fetched: dict[str, list[Path]] = {}
-    for kind in ("genome", "annotation", "transcripts", "gene_map"):
-        for number, url in enumerate(getattr(entry, kind)):
-            name = url.rstrip("/").rpartition("/")[2]
-            progress = Progress(log, f"{entry.organism}: {name}", None, "bytes")
-            target = scratch / f"{kind}-{number}" / name
-            path = downloads.fetch(url, target, partial(_tell, progress))
-            fetched.setdefault(kind, []).append(path)
-    return fetched
-
-
-def _tell(progress: Progress, done: int, _total: int | None) -> None:
-    progress.update(done)
 
 
 def _from_genome(
@@ -188,7 +168,7 @@ def _record(entry: "Reference", gene_map: "pl.DataFrame", transcripts: int) -> d
         "reference_assembly": entry.assembly,
         "num_transcripts": transcripts,
         "num_genes": gene_map["gene"].n_unique(),
-        "sources": [*entry.genome, *entry.annotation, *entry.transcripts, *entry.gene_map],
+        "sources": [url for urls in entry.files.values() for url in urls],
         "fingerprint": fingerprint(entry),
         "created_at": datetime.now(UTC).isoformat(),
         "code_version": __version__,

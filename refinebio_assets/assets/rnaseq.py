@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from refinebio_assets.assets import previews
 from refinebio_assets.assets.progress import Progress
-from refinebio_assets.assets.raw import STAGE as RAW_STAGE
-from refinebio_assets.assets.raw import drop_fetched, processable, stored_reads
+from refinebio_assets.assets.raw_files import RAW_STAGE, drop_fetched
+from refinebio_assets.assets.raw_reads import stored_reads
 from refinebio_assets.assets.stage import (
     StageOutcome,
     Toolbox,
     counts_by_status,
+    failed_at,
     for_each_sample,
+    processable,
     record_statuses,
     surveyed,
 )
@@ -29,6 +31,7 @@ from refinebio_assets.errors import (
     RawFilesDropped,
     RefinebioError,
 )
+from refinebio_assets.metadata.platforms import RNA_SEQ
 from refinebio_assets.resources.references import BuiltIndex, gene_map_path, newest_index
 from refinebio_assets.resources.storage import read_json
 from refinebio_assets.sample_status import SampleStatus
@@ -52,8 +55,9 @@ def quantify_transcripts(experiment: str, toolbox: Toolbox) -> StageOutcome:
     from refinebio_assets.matrix.tables import frame, write_parquet
     from refinebio_assets.tables import QUANTIFICATIONS
 
-    toolbox.salmon.version()
-    found = processable(surveyed(experiment, toolbox.storage))
+    found = processable(surveyed(experiment, toolbox.storage), RNA_SEQ)
+    if found:
+        toolbox.salmon.version()
     ready = {
         each.sample: (each, reads)
         for each in found
@@ -237,8 +241,8 @@ def count_genes(experiment: str, toolbox: Toolbox) -> StageOutcome:
     """Bring transcripts to genes with tximport, organism by organism; publish the values."""
     from refinebio_assets.matrix.expression import samples_of
 
-    samples = processable(surveyed(experiment, toolbox.storage))
-    failed = _failed(experiment, toolbox)
+    samples = processable(surveyed(experiment, toolbox.storage), RNA_SEQ)
+    failed = failed_at((RAW_STAGE, QUANTIFICATION_STAGE), experiment, toolbox)
     hopeful = [each.sample for each in samples if each.sample not in failed]
     rows = _quantified(experiment, hopeful, toolbox)
     if samples and not rows:
@@ -253,7 +257,8 @@ def count_genes(experiment: str, toolbox: Toolbox) -> StageOutcome:
     record_statuses(experiment, GENE_COUNTS_STAGE, statuses, toolbox)
     if not toolbox.config.keep_raw:
         for row in written:
-            drop_fetched(experiment, row["sample"], toolbox)
+            reads = stored_reads(experiment, row["sample"], toolbox)
+            drop_fetched(reads.files if reads else ())
     in_matrix = {sample for path in files for sample in samples_of(path)}
     return StageOutcome(
         statuses,
@@ -290,19 +295,6 @@ def _quantified(experiment: str, samples: list[str], toolbox: Toolbox) -> dict[s
         for sample in samples
     }
     return {sample: _row(record["row"]) for sample, record in records.items() if record}
-
-
-def _failed(experiment: str, toolbox: Toolbox) -> set[str]:
-    """Samples whose own data are at fault: they are not waited for, and have no values."""
-    import polars as pl
-
-    failed: set[str] = set()
-    for stage in (RAW_STAGE, QUANTIFICATION_STAGE):
-        path = toolbox.storage.status_file(stage, experiment)
-        if path.exists():
-            statuses = pl.read_parquet(path, columns=["sample", "status"], glob=False)
-            failed |= set(statuses.filter(pl.col("status") == "failed")["sample"])
-    return failed
 
 
 def _refuse_incomplete(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import dagster as dg
 from pydantic import Field
@@ -33,6 +33,9 @@ from refinebio_assets.resources.salmon import Salmon
 from refinebio_assets.resources.sra_toolkit import SraToolkit
 from refinebio_assets.resources.storage import Storage
 from refinebio_assets.sample_status import SampleStatus, write_statuses
+
+if TYPE_CHECKING:
+    from refinebio_assets.sources.records import Experiment, Sample
 
 Result = TypeVar("Result")
 
@@ -58,6 +61,17 @@ class ExperimentsConfig(dg.Config):
     early_samples: int = Field(
         default=20, ge=0, description="… in experiments of more samples than this."
     )
+    scan: Literal["scanfast", "scan"] = Field(
+        default="scanfast", description="Setting of SCAN: fast as the reference's, or thorough."
+    )
+    scan_engine: Literal["refinebio", "r"] = Field(
+        default="refinebio", description="Who runs SCAN: ours, or R's SCAN.UPC (same numbers)."
+    )
+    strict_chip_names: bool = Field(
+        default=False,
+        description="Take v1 and v2 out of chip names wherever they stand, as the reference "
+        "does: HG_U95Av2 is then treated as HG_U95A.",
+    )
     tximport_in_r: bool = Field(
         default=False, description="Run R's own tximport instead of ours (same numbers, slower)."
     )
@@ -74,6 +88,24 @@ class ExperimentsConfig(dg.Config):
     )
     warn_reads: int = Field(
         default=100_000, ge=0, description="Warn below this number of fragments."
+    )
+    warn_genes_covered: float = Field(
+        default=80,
+        ge=0,
+        le=100,
+        description="Warn of arrays with values for fewer per cent of their platform's genes.",
+    )
+    warn_saturated: float = Field(
+        default=1,
+        ge=0,
+        le=100,
+        description="Warn of arrays with more per cent of probes at the largest intensity.",
+    )
+    warn_correlation: float = Field(
+        default=0.7,
+        ge=-1,
+        le=1,
+        description="Warn of arrays whose median correlation with the others is lower.",
     )
     warn_genes: int = Field(
         default=5_000, ge=0, description="Warn below this number of genes detected (count > 0)."
@@ -157,12 +189,10 @@ def for_each_sample(
     def guarded(sample: str) -> Result | RefinebioError:
         try:
             return work(sample)
-        except RefinebioError as error:
+        except Exception as fault:  # noqa: BLE001  # a fault of ours must not sink the others
+            error = as_error(fault)
             toolbox.log(f"{experiment}, {sample}: {error.code}: {error}")
             return error
-        except Exception as error:  # noqa: BLE001  # a fault of ours must not sink the others
-            toolbox.log(f"{experiment}, {sample}: {traceback.format_exc()}")
-            return UnexpectedError(f"{type(error).__name__}: {error}")
 
     pool = ThreadPoolExecutor(toolbox.config.parallel_samples, thread_name_prefix="sample")
     try:
@@ -179,7 +209,14 @@ def for_each_sample(
     return results
 
 
-def surveyed(experiment: str, storage: Storage) -> Any:
+def as_error(fault: Exception) -> RefinebioError:
+    """The fault itself where it is one that we know, else one with its whole story."""
+    if isinstance(fault, RefinebioError):
+        return fault
+    return UnexpectedError("".join(traceback.format_exception(fault)))
+
+
+def surveyed(experiment: str, storage: Storage) -> Experiment:
     """The experiment's records as the survey stored them.
 
     Raises
@@ -197,12 +234,34 @@ def surveyed(experiment: str, storage: Storage) -> Any:
         ) from error
 
 
+def processable(experiment: Experiment, technology: str) -> list[Sample]:
+    """The samples of a technology that the survey did not rule out."""
+    return [
+        sample
+        for sample in experiment.samples
+        if sample.technology == technology and sample.skip_reason is None
+    ]
+
+
 def record_statuses(
     experiment: str, stage: str, statuses: Sequence[SampleStatus], toolbox: Toolbox
 ) -> None:
     """Publish the statuses of one experiment after one stage."""
     with toolbox.storage.publish_file(toolbox.storage.status_file(stage, experiment)) as path:
         write_statuses(statuses, path, experiment=experiment, stage=stage, **toolbox.lineage())
+
+
+def failed_at(stages: Iterable[str], experiment: str, toolbox: Toolbox) -> set[str]:
+    """Samples whose own data were at fault: they are not waited for, and have no values."""
+    import polars as pl
+
+    failed: set[str] = set()
+    for stage in stages:
+        path = toolbox.storage.status_file(stage, experiment)
+        if path.exists():
+            statuses = pl.read_parquet(path, columns=["sample", "status"], glob=False)
+            failed |= set(statuses.filter(pl.col("status") == "failed")["sample"])
+    return failed
 
 
 def counts_by_status(statuses: Iterable[SampleStatus]) -> Mapping[str, int]:

@@ -24,7 +24,10 @@ def survey_experiment(experiment: str, toolbox: Toolbox) -> StageOutcome:
     """Read the record, say which samples won't be processed, publish both."""
     from refinebio_assets.sources.records import write_experiment
 
-    found = registry.survey(toolbox.storage, experiment, toolbox.http)
+    finding = registry.look_up(toolbox.storage, experiment, toolbox.http)
+    found = finding.experiment
+    if finding.missing_fields:
+        toolbox.log(f"{experiment}: ENA no longer offers {', '.join(finding.missing_fields)}.")
     statuses = [_verdict(sample) for sample in found.samples]
     path = toolbox.storage.table_file("experiments", experiment)
     with toolbox.storage.publish_file(path) as staged:
@@ -48,21 +51,25 @@ def survey_experiment(experiment: str, toolbox: Toolbox) -> StageOutcome:
             "title": found.title or "",
             "organisms": ", ".join(found.organisms),
             "technology": found.technology,
+            "n_documents": len(finding.documents),
+            "n_documents_not_kept": sum(each.file is None for each in finding.documents),
+            "document_bytes": sum(each.bytes for each in finding.documents),
+            "missing_ena_fields": ", ".join(finding.missing_fields),
             "preview": previews.table(preview),
         },
     )
 
 
 def _verdict(sample: Sample) -> SampleStatus:
-    from refinebio_assets.sources.records import RNA_SEQ
+    from refinebio_assets.sources.records import TECHNOLOGIES
 
     if sample.skip_reason:
         return SampleStatus(sample.sample, "skipped", *sample.skip_reason)
-    if sample.technology != RNA_SEQ:
+    if sample.technology not in TECHNOLOGIES:
         return SampleStatus(
             sample.sample,
             "skipped",
             "unsupported_technology",
-            f"Samples of technology {sample.technology} are not processed yet.",
+            f"Samples of technology {sample.technology} are not processed.",
         )
     return SampleStatus(sample.sample, "waiting", "not_started", "Surveyed, not yet processed.")

@@ -8,7 +8,13 @@ from refinebio_assets.resources.warehouse import Warehouse
 
 
 @dg.asset(
-    deps=["experiment_metadata", "gene_counts", "gene_map"],
+    deps=[
+        "experiment_metadata",
+        "gene_counts",
+        "gene_map",
+        "microarray_expression",
+        "probe_annotation",
+    ],
     group_name="warehouse",
     kinds={"duckdb"},
 )

@@ -15,10 +15,16 @@ from typing import Any
 import duckdb
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from refinebio_assets.rnaseq.tximport import GeneQuantification
 from refinebio_assets.tables import sql_text
 
+_UNNESTED = """
+    SELECT gene, sample, value FROM
+        (SELECT gene, unnest(?::VARCHAR[]) AS sample, unnest(of_samples) AS value FROM wide)
+    WHERE NOT isnan(value)
+"""
 VECTOR = 2048  # DuckDB's row groups are multiples of it
 
 
@@ -40,11 +46,48 @@ def write_gene_counts(
     rows = rows.sort("gene", "sample", maintain_order=True)
     with duckdb.connect() as database:
         database.register("rows", ArrowStream(rows))
+        database.execute(f"COPY rows TO {sql_text(str(path))} {_options(len(rows), provenance)}")
+
+
+def write_array_values(
+    path: Path,
+    genes: Sequence[str],
+    samples: Sequence[str],
+    values: NDArray[np.float32],
+    provenance: Mapping[str, str],
+) -> None:
+    """Write array values: columns gene, sample, value.
+
+    Parameters
+    ----------
+    genes, samples
+        Names, each sorted and without repetition.
+    values
+        (genes, samples); NaN where a sample's array does not know the gene: no row then.
+    """
+    rows = int(np.count_nonzero(~np.isnan(values)))
+    wide = pl.DataFrame({"gene": genes, "of_samples": list(values)})
+    wide = wide.cast({"of_samples": pl.List(pl.Float32)})
+    with duckdb.connect() as database:
+        database.register("wide", ArrowStream(wide))
+        database.execute("SET preserve_insertion_order = true")
         database.execute(
-            f"COPY rows TO {sql_text(str(path))} (FORMAT parquet, COMPRESSION zstd, "
-            f"PARQUET_VERSION v2, ROW_GROUP_SIZE {row_group_rows(len(rows))}, "
-            f"KV_METADATA {_struct(provenance)})"
+            f"COPY ({_UNNESTED}) TO {sql_text(str(path))} {_options(rows, provenance)}",
+            [list(samples)],
         )
+
+
+def read_array_values(path: Path, samples: Sequence[str]) -> pl.DataFrame:
+    """The rows (gene, sample, value) of some of a file's samples."""
+    rows = pl.scan_parquet(path, glob=False).filter(pl.col("sample").is_in(list(samples)))
+    return rows.select("gene", "sample", "value").collect()
+
+
+def _options(rows: int, provenance: Mapping[str, str]) -> str:
+    return (
+        "(FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2, "
+        f"ROW_GROUP_SIZE {row_group_rows(rows)}, KV_METADATA {_struct(provenance)})"
+    )
 
 
 def row_group_rows(rows: int) -> int:

@@ -12,7 +12,7 @@ from refinebio_assets.resources.downloads import local_path
 from refinebio_assets.resources.storage import Storage, read_json
 
 if TYPE_CHECKING:
-    from refinebio_assets.sources.reference_catalogue import Reference
+    from refinebio_assets.sources.reference_catalogue import PlatformReference, Reference
 
 LENGTHS = ("short", "long")
 TRANSCRIPTS = "transcripts.fa.gz"
@@ -53,10 +53,10 @@ def transcriptome_record(reference: Path) -> dict[str, Any] | None:
     return read_json(transcriptome_folder(reference) / "reference.json")
 
 
-def fingerprint(entry: Reference) -> str:
+def fingerprint(entry: Reference | PlatformReference) -> str:
     """Changes when a catalogue entry, or a local file that it names, changes."""
     stamps = []
-    for url in (*entry.genome, *entry.annotation, *entry.transcripts, *entry.gene_map):
+    for url in (url for urls in entry.files.values() for url in urls):
         path = local_path(url)
         if path is not None and path.exists():
             stamps.append((path.stat().st_size, path.stat().st_mtime_ns))

@@ -68,6 +68,19 @@ class Storage(dg.ConfigurableResource):
         """Folder of one sample's fetched files and their manifest, `raw.json`."""
         return self.root / "raw" / valid_accession(experiment) / _sample(sample)
 
+    def shared_raw_folder(self, experiment: str) -> Path:
+        """Folder of fetched files that several samples share; no sample has such a name."""
+        return self.root / "raw" / valid_accession(experiment) / "_shared"
+
+    def platform(self, platform: str, release: str) -> Path:
+        """Folder of one array platform's probe annotation."""
+        named = valid_accession(platform, what="platform")
+        return self.platforms() / named / valid_accession(release, what="release")
+
+    def platforms(self) -> Path:
+        """Folder of all probe annotations."""
+        return self.root / "reference" / "platforms"
+
     def quant_folder(self, experiment: str, sample: str) -> Path:
         """Folder that Salmon filled for one sample."""
         return self.processed("quant") / valid_accession(experiment) / _sample(sample)

@@ -15,6 +15,8 @@ import dagster as dg
 from pydantic import Field
 
 from refinebio_assets.errors import RefinebioError
+from refinebio_assets.metadata.platforms import arrays
+from refinebio_assets.resources.annotations import built_annotations
 from refinebio_assets.resources.references import (
     GENE_MAP,
     index_folder,
@@ -23,7 +25,7 @@ from refinebio_assets.resources.references import (
 )
 from refinebio_assets.resources.storage import Storage
 from refinebio_assets.resources.warehouse_queries import MACROS, TABLES, VIEWS
-from refinebio_assets.tables import CATALOGUE, GENES, ORGANISMS, Table, sql_text
+from refinebio_assets.tables import CATALOGUE, GENES, ORGANISMS, PLATFORMS, Table, sql_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -70,28 +72,65 @@ class Warehouse(dg.ConfigurableResource):
         return duckdb.connect(storage.catalogue(), read_only=True)
 
 
+_FILES = {
+    "survey": "experiments/*.parquet",
+    "statuses": "sample_status/*/*.parquet",
+    "quantifications": "quantifications/*.parquet",
+    "arrays": "arrays/*.parquet",
+    "rnaseq": "expression/organism=*/technology=RNA-SEQ/*.parquet",
+    "microarray": "expression/organism=*/technology=MICROARRAY/*.parquet",
+}
+
+
 def _fill(database: duckdb.DuckDBPyConnection, storage: Storage) -> None:
     processed = storage.root / "processed"
-    files = {
-        "survey": "experiments/*.parquet",
-        "statuses": "sample_status/*/*.parquet",
-        "quantifications": "quantifications/*.parquet",
-        "rnaseq": "expression/organism=*/technology=RNA-SEQ/*.parquet",
-    }
     declared = {table.name: table for table in CATALOGUE}
-    for kind, queries in (("TABLE", TABLES), ("VIEW", VIEWS)):
-        for name, (needs, query) in queries.items():
-            glob = files.get(needs)
-            if glob is None:
-                body = query
-            elif any(processed.glob(glob)):
-                body = query.replace("$files", sql_text(f"{_verbatim(processed)}/{glob}"))
-            else:
-                body = _nothing(declared[name])
-            database.execute(f"CREATE {kind} {name} AS {body}")
+    _fill_platforms(database, storage)
+    for name, (needs, query) in TABLES.items():
+        body = query if not needs else _over_files(query, needs, processed)
+        database.execute(f"CREATE TABLE {name} AS {body or _nothing(declared[name])}")
+    for name, (kinds, query) in VIEWS.items():
+        parts = [part for needs in kinds if (part := _over_files(query, needs, processed))]
+        body = " UNION ALL ".join(parts) or _nothing(declared[name])
+        database.execute(f"CREATE VIEW {name} AS {body}")
     _fill_references(database, storage)
     for macro in MACROS:
         database.execute(macro)
+
+
+def _over_files(query: str, needs: str, processed: Path) -> str | None:
+    """The query over the files of a kind; None where there are none."""
+    glob = _FILES[needs]
+    if not any(processed.glob(glob)):
+        return None
+    return query.replace("$files", sql_text(f"{_verbatim(processed)}/{glob}"))
+
+
+def _fill_platforms(database: duckdb.DuckDBPyConnection, storage: Storage) -> None:
+    built = {each.platform: each for each in built_annotations(storage)}
+    known = {each.internal: each for each in arrays()}
+    rows = []
+    for name in sorted({*known, *built}):
+        array, annotation = known.get(name), built.get(name)
+        record = annotation.record if annotation else {}
+        rows.append(
+            (
+                name,
+                array.name if array else None,
+                array.manufacturer if array else None,
+                record.get("organism") or (array.organism if array else None),
+                list(array.external) if array else [],
+                annotation is not None,
+                record.get("release"),
+                record.get("sha256"),
+                record.get("num_probes"),
+                record.get("num_probe_sets"),
+                record.get("num_genes"),
+            )
+        )
+    database.execute(f"CREATE TABLE {PLATFORMS.name} AS {_nothing(PLATFORMS)}")
+    marks = ", ".join("?" for _ in PLATFORMS.columns)
+    database.executemany(f"INSERT INTO {PLATFORMS.name} VALUES ({marks})", rows)  # noqa: S608
 
 
 def _fill_references(database: duckdb.DuckDBPyConnection, storage: Storage) -> None:

@@ -6,7 +6,7 @@ and types follow `refinebio_assets.tables`.
 
 from __future__ import annotations
 
-from refinebio_assets.tables import EXPERIMENTS, QUANTIFICATIONS, SAMPLES
+from refinebio_assets.tables import ARRAYS, EXPERIMENTS, QUANTIFICATIONS, SAMPLES
 
 _EXPERIMENT_COLUMNS = ", ".join(EXPERIMENTS.column_names())
 _SAMPLE_COLUMNS = ", ".join(f"s.{name}" for name in SAMPLES.column_names() if name != "experiment")
@@ -22,9 +22,37 @@ TABLES: dict[str, tuple[str, str]] = {
         "SELECT experiment, r.relation, r.target FROM "
         "(SELECT experiment, unnest(relations) AS r FROM read_parquet($files)) ORDER BY ALL",
     ),
+    "quantifications": (
+        "quantifications",
+        f"SELECT {', '.join(QUANTIFICATIONS.column_names())} FROM read_parquet($files) "  # noqa: S608
+        "ORDER BY experiment, sample",
+    ),
+    "arrays": (
+        "arrays",
+        f"SELECT {', '.join(ARRAYS.column_names())} FROM read_parquet($files) "  # noqa: S608
+        "ORDER BY experiment, sample",
+    ),
+    # What the raw data say of the platform wins over the label.
     "samples": (
         "survey",
-        f"SELECT experiment, {_SAMPLE_COLUMNS} FROM {_UNNESTED} ORDER BY ALL",  # noqa: S608
+        f"""
+        WITH stated AS (SELECT experiment, {_SAMPLE_COLUMNS} FROM {_UNNESTED})
+        SELECT stated.* REPLACE (
+                   coalesce(found.platform, stated.platform) AS platform,
+                   CASE WHEN found.platform IS NULL OR found.platform = stated.platform
+                        THEN stated.platform_name
+                        ELSE coalesce(known.platform_name, found.chip_type, found.platform) END
+                       AS platform_name,
+                   CASE WHEN found.platform IS NULL OR found.platform = stated.platform
+                        THEN stated.manufacturer
+                        ELSE coalesce(known.manufacturer, stated.manufacturer) END
+                       AS manufacturer)
+        FROM stated
+        LEFT JOIN arrays AS found
+            ON found.experiment = stated.experiment AND found.sample = stated.sample
+        LEFT JOIN platforms AS known ON known.platform = found.platform
+        ORDER BY ALL
+        """,  # noqa: S608
     ),
     "sample_attributes": (
         "survey",
@@ -63,11 +91,6 @@ TABLES: dict[str, tuple[str, str]] = {
         FROM last_word ORDER BY experiment, sample
         """,
     ),
-    "quantifications": (
-        "quantifications",
-        f"SELECT {', '.join(QUANTIFICATIONS.column_names())} FROM read_parquet($files) "  # noqa: S608
-        "ORDER BY experiment, sample",
-    ),
     "processors": (
         "",
         """
@@ -75,26 +98,30 @@ TABLES: dict[str, tuple[str, str]] = {
         FROM quantifications GROUP BY ALL
         UNION ALL
         SELECT 'refinebio_assets', code_version, count(*)
-        FROM quantifications GROUP BY ALL
+        FROM (SELECT code_version FROM quantifications UNION ALL SELECT code_version FROM arrays)
+        GROUP BY ALL
+        UNION ALL
+        SELECT method, code_version, count(*) FROM arrays GROUP BY ALL
         ORDER BY processor, version
         """,
     ),
 }
 
-_READ_RNASEQ = """read_parquet($files, filename = true, hive_partitioning = true,
+_READ = """read_parquet($files, filename = true, hive_partitioning = true,
     hive_types = {'organism': VARCHAR, 'technology': VARCHAR})"""
 # From the file's name: a question for one experiment then opens no other file.
 _EXPERIMENT = "parse_filename(filename, true) AS experiment"
 
-VIEWS: dict[str, tuple[str, str]] = {
+# A view over several globs is the union of what they hold; one without files adds nothing.
+VIEWS: dict[str, tuple[tuple[str, ...], str]] = {
     "expression": (
-        "rnaseq",
-        f"SELECT gene, sample, value, {_EXPERIMENT}, organism, technology FROM {_READ_RNASEQ}",  # noqa: S608
+        ("rnaseq", "microarray"),
+        f"SELECT gene, sample, value, {_EXPERIMENT}, organism, technology FROM {_READ}",  # noqa: S608
     ),
     "gene_counts": (
-        "rnaseq",
+        ("rnaseq",),
         "SELECT gene, sample, counts, effective_length, tpm, value AS length_scaled_tpm, "  # noqa: S608
-        f"{_EXPERIMENT}, organism FROM {_READ_RNASEQ}",
+        f"{_EXPERIMENT}, organism FROM {_READ}",
     ),
 }
 

@@ -26,13 +26,17 @@ from refinebio_assets.errors import (
 from refinebio_assets.metadata.accessions import valid_accession
 from refinebio_assets.metadata.harmonise import harmonise, title_of
 from refinebio_assets.metadata.organisms import organism_name
-from refinebio_assets.metadata.platforms import UNKNOWN, find_array, manufacturer_of
+from refinebio_assets.metadata.platforms import (
+    MICROARRAY,
+    RNA_SEQ,
+    UNKNOWN,
+    find_array,
+    manufacturer_of,
+)
 from refinebio_assets.sources import biostudies
 from refinebio_assets.sources.biostudies import Info, Study
 from refinebio_assets.sources.mage_tab import Idf, Row, Sdrf, Value, parse_idf, parse_sdrf
 from refinebio_assets.sources.records import (
-    MICROARRAY,
-    RNA_SEQ,
     Attribute,
     Experiment,
     RawFile,

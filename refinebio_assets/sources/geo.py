@@ -29,10 +29,13 @@ from refinebio_assets.errors import (
 )
 from refinebio_assets.metadata.harmonise import harmonise, split_characteristics, title_of
 from refinebio_assets.metadata.organisms import organism_name
-from refinebio_assets.metadata.platforms import Platform, platform_of_gpl
-from refinebio_assets.sources.records import (
+from refinebio_assets.metadata.platforms import (
     MICROARRAY,
     RNA_SEQ,
+    Platform,
+    platform_of_gpl,
+)
+from refinebio_assets.sources.records import (
     Attribute,
     Experiment,
     RawFile,

@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from refinebio_assets.matrix.tables import polars_schema, write_parquet
+from refinebio_assets.metadata.platforms import MICROARRAY, RNA_SEQ
 from refinebio_assets.tables import (
     EXPERIMENT_RELATIONS,
     EXPERIMENTS,
@@ -24,8 +25,6 @@ from refinebio_assets.tables import (
     SAMPLES,
 )
 
-RNA_SEQ = "RNA-SEQ"
-MICROARRAY = "MICROARRAY"
 TECHNOLOGIES = (RNA_SEQ, MICROARRAY)
 
 

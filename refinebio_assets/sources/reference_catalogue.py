@@ -1,8 +1,10 @@
-"""The reference catalogue: for each organism, where its transcriptome comes from.
+"""The reference catalogue: where an organism's transcriptome, and an array's probes, come from.
 
-A YAML file with one entry per organism (docs/references.md). Either `genome` and
-`annotation` (an Ensembl-style FASTA and GTF), or `transcripts` and `gene_map` (ready
-transcript FASTA files and the tables or GTFs that say which gene each belongs to).
+A YAML file with one entry per organism and per array platform (docs/references.md). An
+organism has either `genome` and `annotation` (an Ensembl-style FASTA and GTF), or
+`transcripts` and `gene_map` (ready transcript FASTA files and the tables or GTFs that say
+which gene each belongs to). A platform has `probes`, and where they are not per gene
+already, `genes`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from refinebio_assets.metadata.organisms import organism_name
 
 _TEXT = ("database", "release", "assembly")
 _FILES = ("genome", "annotation", "transcripts", "gene_map")
+_FILES_OF_PLATFORM = ("probes", "genes", "id_map", "choices")
+FROM_TRANSCRIPTOME = "transcriptome"
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,52 @@ class Reference:
         """Whether transcripts must be cut out of a genome."""
         return bool(self.genome)
 
+    @property
+    def files(self) -> dict[str, tuple[str, ...]]:
+        """The files by their key in the catalogue."""
+        return {key: getattr(self, key) for key in _FILES}
 
-def read_reference_catalogue(location: str) -> list[Reference]:
-    """The references that a catalogue file (path or fsspec URL) describes.
+
+@dataclass(frozen=True)
+class PlatformReference:
+    """One array platform's entry; files are paths or URLs.
+
+    `probes` says what lies on the array. `genes` says to which gene its cells belong;
+    FROM_TRANSCRIPTOME has that found out by matching the probes to the transcriptome of
+    `organism`. `id_map` translates the ids of submitted tables. `choices` (Illumina) names
+    the one gene of probes that have several.
+    """
+
+    platform: str
+    release: str
+    organism: str | None
+    probes: tuple[str, ...]
+    genes: tuple[str, ...] = ()
+    id_map: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> dict[str, tuple[str, ...]]:
+        """The files by their key in the catalogue."""
+        found = {key: getattr(self, key) for key in _FILES_OF_PLATFORM}
+        return {**found, "genes": ()} if self.from_transcriptome else found
+
+    @property
+    def from_transcriptome(self) -> bool:
+        """Whether the genes are to be found by matching probes to transcripts."""
+        return self.genes == (FROM_TRANSCRIPTOME,)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What one catalogue file describes."""
+
+    organisms: list[Reference]
+    platforms: list[PlatformReference]
+
+
+def read_reference_catalogue(location: str) -> Catalogue:
+    """The organisms and platforms that a catalogue file (path or fsspec URL) describes.
 
     Raises
     ------
@@ -55,18 +102,30 @@ def read_reference_catalogue(location: str) -> list[Reference]:
             content = yaml.safe_load(file)
     except Exception as error:
         raise InvalidReference(f"{location} cannot be read: {error}.") from error
-    if not isinstance(content, dict) or not isinstance(content.get("organisms"), dict):
-        raise InvalidReference(f"{location} has no mapping named 'organisms'.")
+    sections = content if isinstance(content, dict) else {}
+    if not sections or set(sections) - {"organisms", "platforms"}:
+        raise InvalidReference(f"{location} has no mapping named 'organisms' or 'platforms'.")
     folder = location[: location.rfind("/") + 1]
-    references = [
-        _reference(str(name), entry, location, folder)
-        for name, entry in content["organisms"].items()
+    organisms = [
+        _reference(name, entry, location, folder)
+        for name, entry in _entries(sections, "organisms", location)
     ]
-    counted = Counter(each.organism for each in references)
+    platforms = [
+        _platform(name, entry, location, folder)
+        for name, entry in _entries(sections, "platforms", location)
+    ]
+    counted = Counter([each.organism for each in organisms] + [each.platform for each in platforms])
     twice = [name for name, times in counted.items() if times > 1]
     if twice:
         raise InvalidReference(f"{location} has {twice[0]} twice.")
-    return references
+    return Catalogue(organisms, platforms)
+
+
+def _entries(sections: dict[str, Any], kind: str, location: str) -> list[tuple[str, Any]]:
+    entries = sections.get(kind, {})
+    if not isinstance(entries, dict):
+        raise InvalidReference(f"{location}: {kind!r} is not a mapping.")
+    return [(str(name), entry) for name, entry in entries.items()]
 
 
 def _reference(name: str, entry: Any, location: str, folder: str) -> Reference:
@@ -98,6 +157,32 @@ def _reference(name: str, entry: Any, location: str, folder: str) -> Reference:
             **files,
         )
     except (RefinebioError, ValueError, TypeError, OverflowError) as error:
+        raise InvalidReference(f"{where}: {error}") from error
+
+
+def _platform(name: str, entry: Any, location: str, folder: str) -> PlatformReference:
+    where = f"{location}, {name}"
+    if not isinstance(entry, dict):
+        raise InvalidReference(f"{where} is not a mapping.")
+    unknown = [key for key in entry if key not in {*_FILES_OF_PLATFORM, "release", "organism"}]
+    if unknown:
+        raise InvalidReference(f"{where} has the unknown key {unknown[0]!r}.")
+    missing = [key for key in ("release", "probes") if not entry.get(key)]
+    if missing:
+        raise InvalidReference(f"{where} lacks {', '.join(missing)}.")
+    files = {key: _locations(entry.get(key), folder) for key in _FILES_OF_PLATFORM}
+    if entry.get("genes") == FROM_TRANSCRIPTOME:
+        files["genes"] = (FROM_TRANSCRIPTOME,)
+        if not entry.get("organism"):
+            raise InvalidReference(f"{where}: genes from the transcriptome need an organism.")
+    try:
+        return PlatformReference(
+            platform=valid_accession(name, what="platform"),
+            release=valid_accession(str(entry["release"]), what="release"),
+            organism=organism_name(str(entry["organism"])) if entry.get("organism") else None,
+            **files,
+        )
+    except RefinebioError as error:
         raise InvalidReference(f"{where}: {error}") from error
 
 

@@ -25,12 +25,16 @@ from refinebio_assets.errors import (
 )
 from refinebio_assets.metadata.harmonise import harmonise, title_of
 from refinebio_assets.metadata.organisms import organism_name
-from refinebio_assets.metadata.platforms import UNKNOWN, find_sequencer, sequencers
+from refinebio_assets.metadata.platforms import (
+    RNA_SEQ,
+    UNKNOWN,
+    find_sequencer,
+    sequencers,
+)
 from refinebio_assets.sources import biosamples, ena
 from refinebio_assets.sources.ena import ListedFile, Row
 from refinebio_assets.sources.geo import publication
 from refinebio_assets.sources.records import (
-    RNA_SEQ,
     Attribute,
     Experiment,
     RawFile,

@@ -59,7 +59,8 @@ def built_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     catalogue = write_catalogue(home / "inputs", HUMAN, MOUSE)
     with pytest.MonkeyPatch.context() as patch, dg.instance_for_test() as instance:
         patch.setenv("REFINEBIO_HOME", str(home / "home"))
-        organisms = [each.organism for each in register_references(Storage(), str(catalogue))]
+        found = register_references(Storage(), str(catalogue)).organisms
+        organisms = [each.organism for each in found]
         register_organisms(instance, organisms)
         for organism in organisms:
             [batch] = run_job(instance, "build_references", [organism])

@@ -78,7 +78,7 @@ def test_references(storage: Storage) -> None:
         newest_index(storage, "HOMO_SAPIENS", "long")
     entry = {"database": "Lab", "release": 1, "assembly": "A", "transcripts": "t", "gene_map": "g"}
     Path("reference.yaml").write_text(yaml.safe_dump({"organisms": {"Homo sapiens": entry}}))
-    [registered] = register_references(storage, "reference.yaml")
+    [registered] = register_references(storage, "reference.yaml").organisms
     assert reference_entry(storage, "HOMO_SAPIENS") == registered
     with pytest.raises(MissingIndex, match="HOMO_SAPIENS has no long Salmon index"):
         newest_index(storage, "HOMO_SAPIENS", "long")

@@ -36,7 +36,7 @@ def write(folder: Path, organisms: Any) -> str:
 
 
 def test_a_genome_with_its_annotation(tmp_path: Path) -> None:
-    [found] = read_reference_catalogue(write(tmp_path, {"Homo sapiens": ENTRY}))
+    [found] = read_reference_catalogue(write(tmp_path, {"Homo sapiens": ENTRY})).organisms
     assert found == Reference(
         organism="HOMO_SAPIENS",
         taxonomy_id=9606,
@@ -51,7 +51,7 @@ def test_a_genome_with_its_annotation(tmp_path: Path) -> None:
 
 def test_ready_transcripts(tmp_path: Path) -> None:
     entry = without("genome", "annotation", "taxonomy_id", **TRANSCRIPTS)
-    [found] = read_reference_catalogue(write(tmp_path, {"MUS_MUSCULUS": entry}))
+    [found] = read_reference_catalogue(write(tmp_path, {"MUS_MUSCULUS": entry})).organisms
     assert found.transcripts == ("/data/cdna.fa", "s3://b/ncrna.fa")
     assert found.gene_map == (f"{tmp_path}/map.tsv",)
     assert found.taxonomy_id is None
@@ -61,15 +61,15 @@ def test_ready_transcripts(tmp_path: Path) -> None:
 def test_a_catalogue_in_an_object_store() -> None:
     with fsspec.open("memory://lab/reference.yaml", "w") as file:
         file.write(yaml.safe_dump({"organisms": {"Homo sapiens": ENTRY}}))
-    [found] = read_reference_catalogue("memory://lab/reference.yaml")
+    [found] = read_reference_catalogue("memory://lab/reference.yaml").organisms
     assert found.genome == ("memory://lab/genome.fa.gz",)
 
 
 @pytest.mark.parametrize(
     ("organisms", "message"),
     [
-        (None, "no mapping named 'organisms'"),
-        (["Homo sapiens"], "no mapping named 'organisms'"),
+        (None, "'organisms' is not a mapping"),
+        (["Homo sapiens"], "'organisms' is not a mapping"),
         ({"Homo sapiens": "GRCh38"}, "is not a mapping"),
         ({"Homo sapiens": without("release", "assembly")}, "lacks release, assembly"),
         ({"Homo sapiens": without("annotation")}, "needs either genome and annotation, or"),
@@ -128,4 +128,5 @@ def test_any_content_gives_references_or_one_kind_of_error(
         found = read_reference_catalogue(str(path))
     except InvalidReference:
         return
-    assert all("/" not in each.organism + each.release for each in found)
+    names = [each.organism + each.release for each in found.organisms]
+    assert all("/" not in each for each in names)
