@@ -9,6 +9,7 @@ import dagster as dg
 
 from refinebio_assets.assets.experiments import experiment_assets
 from refinebio_assets.assets.probes import probe_annotation
+from refinebio_assets.assets.qn_target import qn_target
 from refinebio_assets.assets.reference import (
     salmon_index_long,
     salmon_index_short,
@@ -42,6 +43,7 @@ ASSETS: list[dg.AssetsDefinition | dg.AssetSpec] = [
     probe_annotation,
     experiment_assets,
     warehouse,
+    qn_target,
 ]
 
 

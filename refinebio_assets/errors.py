@@ -368,6 +368,44 @@ class IdentifiersNotRecognised(InvalidExpressionTable):
     remedy = "Check the platform: its ids are not those of the table."
 
 
+# --- aggregation ----------------------------------------------------------------------
+
+
+class NoCatalogue(RefinebioError):
+    """The DuckDB catalogue has not been built."""
+
+    code = "no_catalogue"
+    remedy = "Materialize `warehouse`."
+
+
+class TooFewSamples(RefinebioError):
+    """Fewer samples than a quantile-normalisation target is made of."""
+
+    code = "too_few_samples"
+    remedy = "Process more arrays of the organism, or lower minimum_samples."
+
+
+class MissingTarget(RefinebioError):
+    """The organism has no quantile-normalisation target."""
+
+    code = "missing_qn_target"
+    remedy = "Materialize the organism's qn_target, or leave quantile normalisation out."
+
+
+class InvalidRequest(RefinebioError):
+    """A dataset was asked for that cannot be made."""
+
+    code = "invalid_request"
+    remedy = "docs/datasets.md says what can be asked for."
+
+
+class NothingToDeliver(RefinebioError):
+    """Not one sample of a dataset has values that can be delivered."""
+
+    code = "nothing_to_deliver"
+    remedy = "The filtered samples' reasons say why."
+
+
 # --- tools and the machine ------------------------------------------------------------
 
 

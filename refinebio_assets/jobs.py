@@ -34,4 +34,10 @@ warehouse_job = dg.define_asset_job(
     description="The DuckDB catalogue over everything published.",
 )
 
-JOBS = [reference_job, platforms_job, survey_job, experiments_job, warehouse_job]
+targets_job = dg.define_asset_job(
+    "build_qn_targets",
+    selection=dg.AssetSelection.assets("qn_target"),
+    description="The quantile-normalisation targets of organisms.",
+)
+
+JOBS = [reference_job, platforms_job, survey_job, experiments_job, warehouse_job, targets_job]

@@ -257,6 +257,25 @@ PLATFORMS = Table(
     ),
 )
 
+QN_TARGETS = Table(
+    "qn_targets",
+    "Quantile-normalisation targets: the reference distribution of an organism's arrays.",
+    (
+        ORGANISM,
+        Column("version", "INTEGER", "Number of the target, from 1"),
+        Column("is_current", "BOOLEAN", "Whether it is the organism's newest"),
+        _text("platform", "Platform of the samples it was made of"),
+        Column("num_samples", "INTEGER", "Samples it was made of", "samples"),
+        Column("num_genes", "INTEGER", "Genes, and so numbers in the target", "genes"),
+        Column("samples", "VARCHAR[]", "The samples it was made of"),
+        Column("ks_statistic", "DOUBLE", "Kolmogorov-Smirnov statistic against the one before"),
+        Column("ks_p_value", "DOUBLE", "Its p-value"),
+        _text("sha256", "Digest of the numbers"),
+        _text("file", "The target as one number a line, relative to REFINEBIO_HOME"),
+        *LINEAGE,
+    ),
+)
+
 EXPRESSION = Table(
     "expression",
     "Expression values: one row per gene and sample. RNA-seq: tximport lengthScaledTPM. "
@@ -336,6 +355,7 @@ CATALOGUE = (
     GENE_COUNTS,
     ORGANISMS,
     PLATFORMS,
+    QN_TARGETS,
     GENES,
     PROCESSORS,
 )

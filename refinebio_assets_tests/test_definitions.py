@@ -65,6 +65,7 @@ ASSETS = {
             "probe_annotation",
         },
     ),
+    "qn_target": ("aggregation", "organisms", {"warehouse"}),
 }
 JOBS = {
     "check_sources": set(),
@@ -79,6 +80,7 @@ JOBS = {
         "gene_counts",
     },
     "build_warehouse": {"warehouse"},
+    "build_qn_targets": {"qn_target"},
 }
 CHECKS = {
     "geo": {"answers"},
@@ -93,6 +95,7 @@ CHECKS = {
         "all_samples_processed",
         "same_samples",
     },
+    "qn_target": {"like_the_one_before"},
     "transcript_quantification": {"mapping_rate", "reads", "library_type"},
     "gene_counts": {"genes_detected", "all_samples_processed", "same_samples"},
 }

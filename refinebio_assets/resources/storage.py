@@ -25,6 +25,7 @@ from pydantic import Field
 
 from refinebio_assets.errors import DiskFull
 from refinebio_assets.metadata.accessions import valid_accession
+from refinebio_assets.metadata.organisms import organism_name
 
 DEFAULT_HOME = "refinebio_home"
 # A program that dies for want of space rarely says so: below this, that was the reason.
@@ -107,6 +108,10 @@ class Storage(dg.ConfigurableResource):
         """All expression files of one experiment: one per organism."""
         pattern = f"organism=*/technology={technology}/{valid_accession(experiment)}.parquet"
         return sorted(self.processed("expression").glob(pattern))
+
+    def qn_targets(self, organism: str) -> Path:
+        """Folder of an organism's quantile-normalisation targets, one folder per version."""
+        return self.root / "qn_targets" / organism_name(organism)
 
     def catalogue(self) -> Path:
         """The DuckDB catalogue."""

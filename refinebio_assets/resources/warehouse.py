@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from refinebio_assets.errors import RefinebioError
+from refinebio_assets.errors import NoCatalogue, RefinebioError
 from refinebio_assets.metadata.platforms import arrays
 from refinebio_assets.resources.annotations import built_annotations
+from refinebio_assets.resources.qn_targets import all_targets
 from refinebio_assets.resources.references import (
     GENE_MAP,
     index_folder,
@@ -25,7 +26,15 @@ from refinebio_assets.resources.references import (
 )
 from refinebio_assets.resources.storage import Storage
 from refinebio_assets.resources.warehouse_queries import MACROS, TABLES, VIEWS
-from refinebio_assets.tables import CATALOGUE, GENES, ORGANISMS, PLATFORMS, Table, sql_text
+from refinebio_assets.tables import (
+    CATALOGUE,
+    GENES,
+    ORGANISMS,
+    PLATFORMS,
+    QN_TARGETS,
+    Table,
+    sql_text,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -66,9 +75,16 @@ class Warehouse(dg.ConfigurableResource):
         return counts
 
     def connect(self, storage: Storage) -> duckdb.DuckDBPyConnection:
-        """Open the catalogue for reading."""
+        """Open the catalogue for reading.
+
+        Raises
+        ------
+        NoCatalogue
+        """
         import duckdb
 
+        if not storage.catalogue().exists():
+            raise NoCatalogue(f"There is no catalogue under {storage.root}.")
         return duckdb.connect(storage.catalogue(), read_only=True)
 
 
@@ -94,6 +110,7 @@ def _fill(database: duckdb.DuckDBPyConnection, storage: Storage) -> None:
         body = " UNION ALL ".join(parts) or _nothing(declared[name])
         database.execute(f"CREATE VIEW {name} AS {body}")
     _fill_references(database, storage)
+    _fill_targets(database, storage)
     for macro in MACROS:
         database.execute(macro)
 
@@ -145,6 +162,24 @@ def _fill_references(database: duckdb.DuckDBPyConnection, storage: Storage) -> N
         if built:
             record, reference = max(built, key=lambda each: str(each[0]["created_at"]))
             _insert_reference(database, record, reference)
+
+
+def _fill_targets(database: duckdb.DuckDBPyConnection, storage: Storage) -> None:
+    database.execute(f"CREATE TABLE {QN_TARGETS.name} AS {_nothing(QN_TARGETS)}")
+    found = all_targets(storage)
+    current = {each.organism: each.version for each in found}  # the last of each is the newest
+    rows = [
+        [
+            each.version == current[each.organism]
+            if name == "is_current"
+            else each.record.get(name)
+            for name in QN_TARGETS.column_names()
+        ]
+        for each in found
+    ]
+    if rows:
+        marks = ", ".join("?" for _ in QN_TARGETS.columns)
+        database.executemany(f"INSERT INTO {QN_TARGETS.name} VALUES ({marks})", rows)  # noqa: S608
 
 
 def _insert_reference(

@@ -140,8 +140,12 @@ def test_there_is_nothing_but_what_is_declared(built: Storage) -> None:
 
 def test_from_nothing_every_table_is_empty(storage: Storage) -> None:
     counts = Warehouse().build(storage)
+    known = counts.pop("platforms")  # the arrays that can be annotated
+    assert known > 100
     assert set(counts.values()) == {0}
     for table in CATALOGUE:
+        if table.name == "platforms":
+            continue
         assert ask(storage, f"SELECT count(*) FROM {table.name}") == [(0,)]  # noqa: S608
     assert ask(storage, "FROM expression_matrix('LAB-1')") == []
     assert ask(storage, "FROM gene_profile('HOMO_SAPIENS', 'G1')") == []
