@@ -5,18 +5,17 @@ Heavy modules, Dagster among them, are imported inside the commands that need th
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from refinebio_assets import __version__
+from refinebio_assets.cli_datasets import datasets
+from refinebio_assets.command import dagster_instance, err, errors_told, out, run, tell
 from refinebio_assets.errors import RefinebioError
 
 if TYPE_CHECKING:
@@ -30,26 +29,7 @@ app = typer.Typer(
     help="Gene-expression data, processed uniformly, as tables to compute on.",
     pretty_exceptions_enable=False,
 )
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
-
-
-@contextmanager
-def errors_told() -> Iterator[None]:
-    """End with exit code 1 and the error's own words instead of a traceback."""
-    try:
-        yield
-    except RefinebioError as error:
-        _tell(error)
-        raise typer.Exit(1) from error
-    except OSError as error:
-        err.print(str(error), markup=False, highlight=False)
-        raise typer.Exit(1) from error
-
-
-def _tell(error: RefinebioError) -> None:
-    err.print(f"[bold red]{error.code}[/]: ", end="")
-    err.print(str(error), markup=False, highlight=False)
+app.add_typer(datasets, name="dataset")
 
 
 @app.command()
@@ -93,7 +73,7 @@ def survey(
                 else:
                     found += registry.register_sample_sheet(storage, named)
             except RefinebioError as error:
-                _tell(error)
+                tell(error)
                 good = False
         new = register_experiments(instance, found)
         for each in found:
@@ -105,8 +85,8 @@ def survey(
                 + f", {each.technology}, {', '.join(each.organisms)}"
             )
         names = [each.experiment for each in found]
-        good &= not names or _run(instance, "survey_experiments", "experiment", names)
-        good &= _run(instance, "build_warehouse", "catalogue", [])
+        good &= not names or run(instance, "survey_experiments", "experiment", names)
+        good &= run(instance, "build_warehouse", "catalogue", [])
     if not good:
         raise typer.Exit(1)
 
@@ -148,6 +128,7 @@ def reference(
                 f"{platform.platform}: probes of release {platform.release}",
                 built=annotation_is_built(storage, platform) and not rebuild,
             )
+        good &= run(instance, "build_warehouse", "catalogue", [])
     if not good:
         raise typer.Exit(1)
 
@@ -160,8 +141,8 @@ def process(
     """Process experiments from raw files to genes, then rebuild the catalogue."""
     with errors_told(), dagster_instance() as instance:
         settings = {"ops": {"experiments": {"config": {"parallel_samples": parallel_samples}}}}
-        good = _run(instance, "process_experiments", "experiment", experiments, settings)
-        good &= _run(instance, "build_warehouse", "catalogue", [])
+        good = run(instance, "process_experiments", "experiment", experiments, settings)
+        good &= run(instance, "build_warehouse", "catalogue", [])
     if not good:
         raise typer.Exit(1)
 
@@ -263,7 +244,7 @@ def scan(
         found, problems = scan_files(model, cels, upc=upc, threads=threads)
         for path, error in problems.items():
             err.print(f"{path}: ", end="", markup=False, highlight=False)
-            _tell(error)
+            tell(error)
         if found:
             write_columns(output, model.groups.names, found)
             err.print(f"{len(model.groups.names):,} {model.feature}s × {len(found)} -> {output}")
@@ -276,10 +257,14 @@ def cel_info(
     cels: Annotated[list[Path], typer.Argument(help="CEL files, gzip or not.")],
 ) -> None:
     """Say what CEL files are: format, chip, rows, columns, and what is wrong with them."""
+    from rich.console import Console
+
     from refinebio_assets.metadata.platforms import array_of_chip
     from refinebio_assets.microarray.cel import read_cel, read_cel_header
 
-    table = Table("file", "format", "chip", "platform", "rows", "columns", "scanned", "problems")
+    table = Table()
+    for name in ("file", "format", "chip", "platform", "rows", "columns", "scanned", "problems"):
+        table.add_column(name, overflow="fold")  # never cut short
     good = True
     for path in cels:
         told = ["–"] * 6
@@ -299,11 +284,81 @@ def cel_info(
             marked = {"outliers": cel.n_outliers, "masked": cel.n_masked}
             problem = ", ".join(f"{number} {name}" for name, number in marked.items() if number)
         except RefinebioError as error:
-            good, problem = False, f"{error.code}: {error.message}"
+            said = error.message.removeprefix(f"{path.name}: ")
+            good, problem = False, f"{error.code}: {said}"
         table.add_row(*map(escape, (path.name, *told, problem or "none")))
-    out.print(table)
+    screen = out if out.is_terminal else Console(width=1_000)  # a file or a pipe has no edge
+    screen.print(table)
     if not good:
         raise typer.Exit(1)
+
+
+@app.command()
+def qn_target(
+    matrix: Annotated[
+        Path | None, typer.Argument(help="TSV of genes × samples: first column ids.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="TSV to write.")] = None,
+    organism: Annotated[
+        str | None, typer.Option(help="Make the organism's own target, from its arrays.")
+    ] = None,
+    minimum_samples: Annotated[
+        int, typer.Option(help="Arrays that an organism's target needs at least.", min=1)
+    ] = 100,
+) -> None:
+    """Make a quantile-normalisation target: of a matrix, or of an organism's arrays."""
+    if (matrix is None) == (organism is None) or (matrix is None) != (output is None):
+        raise typer.BadParameter("give a matrix and -o, or --organism")
+    with errors_told():
+        if organism is not None:
+            _make_target(organism, minimum_samples)
+        elif matrix is not None and output is not None:
+            from refinebio_assets.matrix.user_tables import read_matrix, write_target_of
+
+            genes = write_target_of(read_matrix(matrix), output)
+            err.print(f"{genes:,} numbers -> {output}")
+
+
+def _make_target(organism: str, minimum_samples: int) -> None:
+    from refinebio_assets.metadata.organisms import organism_name
+    from refinebio_assets.partitions import register_organisms
+
+    settings = {"ops": {"qn_target": {"config": {"minimum_samples": minimum_samples}}}}
+    with dagster_instance() as instance:
+        good = run(instance, "build_warehouse", "catalogue", [])
+        name = organism_name(organism)
+        register_organisms(instance, [name])
+        good &= run(instance, "build_qn_targets", "target", [name], settings)
+        good &= run(instance, "build_warehouse", "catalogue", [])
+    if not good:
+        raise typer.Exit(1)
+
+
+@app.command()
+def normalise(
+    matrix: Annotated[Path, typer.Argument(help="TSV of genes × samples: first column ids.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="TSV to write.")],
+    organism: Annotated[str | None, typer.Option(help="Use this organism's target.")] = None,
+    target: Annotated[Path | None, typer.Option(help="Use this target: a number a line.")] = None,
+) -> None:
+    """Quantile-normalise a matrix of your own to a target."""
+    from refinebio_assets.matrix.quantile import read_target
+    from refinebio_assets.matrix.user_tables import normalised, read_matrix, write_matrix
+    from refinebio_assets.metadata.organisms import organism_name
+    from refinebio_assets.resources.qn_targets import newest_target
+    from refinebio_assets.resources.storage import Storage
+
+    if (organism is None) == (target is None):
+        raise typer.BadParameter("give --organism or --target")
+    with errors_told():
+        if organism is not None:
+            found = newest_target(Storage(), organism_name(organism))
+            numbers, told = found.numbers(), f"{found.organism}, version {found.version}"
+        else:
+            numbers, told = read_target(Path(str(target))), str(target)
+        table = normalised(read_matrix(matrix), numbers)
+        write_matrix(table, output)
+    err.print(f"{table.height:,} × {table.width - 1}, to the target {told} -> {output}")
 
 
 @app.command()
@@ -314,42 +369,4 @@ def version() -> None:
 
 def _build(instance: dg.DagsterInstance, job: str, key: str, told: str, *, built: bool) -> bool:
     out.print(f"{told} (built already)" if built else told)
-    return built or _run(instance, job, "reference", [key])
-
-
-@contextmanager
-def dagster_instance() -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance of DAGSTER_HOME, or of the nearest folder with a dagster.yaml."""
-    import dagster as dg
-
-    if "DAGSTER_HOME" not in os.environ:
-        here = Path.cwd()
-        homes = [folder for folder in (here, *here.parents) if (folder / "dagster.yaml").exists()]
-        if not homes:
-            raise RefinebioError(
-                "There is no dagster.yaml here.",
-                remedy="Run this in the project's folder, or set DAGSTER_HOME.",
-            )
-        os.environ["DAGSTER_HOME"] = str(homes[0])
-    with dg.DagsterInstance.get() as instance:
-        yield instance
-
-
-def _run(
-    instance: dg.DagsterInstance,
-    job: str,
-    what: str,
-    keys: list[str],
-    settings: dict[str, Any] | None = None,
-) -> bool:
-    """Run a job for partitions, showing Dagster's own log; False where something failed."""
-    from refinebio_assets.running import run_job
-
-    good = True
-    for batch in run_job(instance, job, keys, settings):
-        name = ", ".join(batch.keys) or what
-        good &= not batch.errors
-        out.print(f"[red]failed[/]: {name}" if batch.errors else f"[green]done[/]: {name}")
-        for error in batch.errors:
-            err.print(error, markup=False, highlight=False)
-    return good
+    return built or run(instance, job, "reference", [key])

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from refinebio_assets.assets.dataset import dataset
 from refinebio_assets.assets.experiments import experiment_assets
 from refinebio_assets.assets.probes import probe_annotation
 from refinebio_assets.assets.qn_target import qn_target
@@ -23,6 +24,7 @@ from refinebio_assets.checks import (
     source_check_job,
 )
 from refinebio_assets.console import short_console
+from refinebio_assets.dataset_requests import dataset_requests
 from refinebio_assets.dispatcher import dispatcher, nightly_sweep
 from refinebio_assets.jobs import JOBS
 from refinebio_assets.resources.downloads import Downloads
@@ -44,6 +46,7 @@ ASSETS: list[dg.AssetsDefinition | dg.AssetSpec] = [
     experiment_assets,
     warehouse,
     qn_target,
+    dataset,
 ]
 
 
@@ -53,7 +56,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
         assets=ASSETS,
         asset_checks=SOURCE_CHECKS,
         jobs=[*JOBS, source_check_job],
-        sensors=[*SENSORS, dispatcher],
+        sensors=[*SENSORS, dispatcher, dataset_requests],
         schedules=[nightly_sweep, daily_source_check],
         resources={
             "storage": Storage(),

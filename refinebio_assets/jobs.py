@@ -40,4 +40,18 @@ targets_job = dg.define_asset_job(
     description="The quantile-normalisation targets of organisms.",
 )
 
-JOBS = [reference_job, platforms_job, survey_job, experiments_job, warehouse_job, targets_job]
+datasets_job = dg.define_asset_job(
+    "make_datasets",
+    selection=dg.AssetSelection.assets("dataset"),
+    description="The datasets that were asked for.",
+)
+
+JOBS = [
+    reference_job,
+    platforms_job,
+    survey_job,
+    experiments_job,
+    warehouse_job,
+    targets_job,
+    datasets_job,
+]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 experiments = dg.DynamicPartitionsDefinition(name="experiments")
 organisms = dg.DynamicPartitionsDefinition(name="organisms")
+datasets = dg.DynamicPartitionsDefinition(name="datasets")
 platforms = dg.DynamicPartitionsDefinition(name="platforms")
 
 EXPERIMENTS_PER_RUN = 50  # of a backfill, and of the command line
@@ -49,6 +50,11 @@ def register_organisms(instance: dg.DagsterInstance, names: Iterable[str]) -> li
 def register_platforms(instance: dg.DagsterInstance, names: Iterable[str]) -> list[str]:
     """Add array platforms as partitions; return the keys that are new."""
     return _register(instance, "platforms", names)
+
+
+def register_datasets(instance: dg.DagsterInstance, ids: Iterable[str]) -> list[str]:
+    """Add requested datasets as partitions; return the keys that are new."""
+    return _register(instance, "datasets", ids)
 
 
 def _register(instance: dg.DagsterInstance, kind: str, names: Iterable[str]) -> list[str]:

@@ -276,6 +276,25 @@ QN_TARGETS = Table(
     ),
 )
 
+DATASETS = Table(
+    "datasets",
+    "The datasets that were asked for, and what became of them.",
+    (
+        _text("dataset", "Id: hash of the recipe and of the versions of the data it uses"),
+        _text("recipe", "What was asked for, as JSON"),
+        _text("status", "requested, made or failed"),
+        _text("reason", "Why it failed"),
+        Column("num_samples", "INTEGER", "Samples delivered", "samples"),
+        Column("num_filtered", "INTEGER", "Samples asked for and not delivered", "samples"),
+        Column("num_matrices", "INTEGER", "Matrices in it"),
+        Column("num_bytes", "BIGINT", "Size of the zip", "bytes"),
+        _text("sha256", "SHA-256 of the zip"),
+        _text("file", "The zip, relative to REFINEBIO_HOME"),
+        Column("requested_at", "TIMESTAMP WITH TIME ZONE", "When it was asked for"),
+        *LINEAGE,
+    ),
+)
+
 EXPRESSION = Table(
     "expression",
     "Expression values: one row per gene and sample. RNA-seq: tximport lengthScaledTPM. "
@@ -283,7 +302,11 @@ EXPRESSION = Table(
     (
         _text("gene", "Ensembl gene id (or the reference's own id; see arrays.feature)"),
         SAMPLE,
-        Column("value", "FLOAT", "Expression value (RNA-seq: count scale; SCAN: log2 scale)"),
+        Column(
+            "value",
+            "FLOAT",
+            "Expression value (RNA-seq: count scale; SCAN: log2 above background, in its spreads)",
+        ),
         EXPERIMENT,
         ORGANISM,
         _text("technology", "MICROARRAY or RNA-SEQ"),
@@ -356,6 +379,7 @@ CATALOGUE = (
     ORGANISMS,
     PLATFORMS,
     QN_TARGETS,
+    DATASETS,
     GENES,
     PROCESSORS,
 )

@@ -66,6 +66,7 @@ ASSETS = {
         },
     ),
     "qn_target": ("aggregation", "organisms", {"warehouse"}),
+    "dataset": ("datasets", "datasets", {"warehouse", "qn_target"}),
 }
 JOBS = {
     "check_sources": set(),
@@ -81,6 +82,7 @@ JOBS = {
     },
     "build_warehouse": {"warehouse"},
     "build_qn_targets": {"qn_target"},
+    "make_datasets": {"dataset"},
 }
 CHECKS = {
     "geo": {"answers"},
@@ -96,6 +98,11 @@ CHECKS = {
         "same_samples",
     },
     "qn_target": {"like_the_one_before"},
+    "dataset": {
+        "matrix_is_its_metadata",
+        "all_samples_delivered",
+        "alike_after_normalisation",
+    },
     "transcript_quantification": {"mapping_rate", "reads", "library_type"},
     "gene_counts": {"genes_detected", "all_samples_processed", "same_samples"},
 }

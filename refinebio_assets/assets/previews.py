@@ -50,7 +50,7 @@ def bars(values: Mapping[str, float], unit: str) -> dg.MarkdownMetadataValue:
             f'<text x="{145 + width:.0f}" y="{y + 10}">{_number(value)} {escape(unit)}</text>'
         )
     parts.append("</svg>")
-    return _picture(parts, f"{unit} per sample")
+    return picture("".join(parts), f"{unit} per sample")
 
 
 def densities(samples: Mapping[str, Sequence[float]], unit: str) -> dg.MarkdownMetadataValue:
@@ -72,7 +72,7 @@ def densities(samples: Mapping[str, Sequence[float]], unit: str) -> dg.MarkdownM
         )
         parts.append(f'<polyline points="{points}"><title>{escape(name[:40])}</title></polyline>')
     parts.append("</svg>")
-    return _picture(parts, f"density of {unit}, one line per sample")
+    return picture("".join(parts), f"density of {unit}, one line per sample")
 
 
 def column_schema(declared: Table) -> dg.TableSchema:
@@ -84,8 +84,9 @@ def column_schema(declared: Table) -> dg.TableSchema:
     )
 
 
-def _picture(parts: list[str], title: str) -> dg.MarkdownMetadataValue:
-    encoded = base64.b64encode("".join(parts).encode()).decode()
+def picture(svg: str, title: str) -> dg.MarkdownMetadataValue:
+    """A ready-made SVG, inline."""
+    encoded = base64.b64encode(svg.encode()).decode()
     return dg.MetadataValue.md(f"![{title}](data:image/svg+xml;base64,{encoded})")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from refinebio_assets.assets.array_work import ArrayWork, Made, of_annotation
 from refinebio_assets.assets.bead_tables import bead_annotations
 from refinebio_assets.assets.stage import Toolbox
-from refinebio_assets.errors import MissingProbeAnnotation
+from refinebio_assets.errors import MissingProbeAnnotation, UnsupportedPlatform
 from refinebio_assets.metadata.platforms import find_array, is_bead_array
 from refinebio_assets.resources.annotations import BuiltAnnotation, newest_annotation
 
@@ -24,6 +24,11 @@ def submitted_values(work: ArrayWork, toolbox: Toolbox) -> Made:
 
     sample, raw = work.sample, work.raw
     stated = sample.platform or ""
+    if not stated:
+        raise UnsupportedPlatform(
+            "The sample names no platform, so its ids cannot be told.",
+            remedy="Name the platform of submitted values (docs/samplesheet.md).",
+        )
     beads = is_bead_array(stated)
     table = read_table(raw.path, raw.columns, illumina=beads)
     if beads:

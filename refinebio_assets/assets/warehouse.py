@@ -3,6 +3,7 @@
 import dagster as dg
 
 from refinebio_assets.assets import previews
+from refinebio_assets.partitions import register_organisms
 from refinebio_assets.resources.storage import Storage
 from refinebio_assets.resources.warehouse import Warehouse
 
@@ -26,6 +27,8 @@ def warehouse(
     Rebuilt from the files and swapped in by rename; readers are never interrupted.
     """
     counts = warehouse_database.build(storage)
+    # Organisms with values can be aggregated, whether or not they have a reference.
+    register_organisms(context.instance, warehouse_database.organisms(storage))
     context.log.info(f"{counts.get('samples', 0):,} samples in the catalogue")
     return dg.MaterializeResult(
         metadata={

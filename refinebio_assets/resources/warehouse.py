@@ -15,8 +15,9 @@ import dagster as dg
 from pydantic import Field
 
 from refinebio_assets.errors import NoCatalogue, RefinebioError
-from refinebio_assets.metadata.platforms import arrays
+from refinebio_assets.metadata.platforms import arrays, is_bead_array
 from refinebio_assets.resources.annotations import built_annotations
+from refinebio_assets.resources.datasets import dataset_row, requested_datasets
 from refinebio_assets.resources.qn_targets import all_targets
 from refinebio_assets.resources.references import (
     GENE_MAP,
@@ -28,6 +29,7 @@ from refinebio_assets.resources.storage import Storage
 from refinebio_assets.resources.warehouse_queries import MACROS, TABLES, VIEWS
 from refinebio_assets.tables import (
     CATALOGUE,
+    DATASETS,
     GENES,
     ORGANISMS,
     PLATFORMS,
@@ -74,6 +76,14 @@ class Warehouse(dg.ConfigurableResource):
             database.commit()
         return counts
 
+    def organisms(self, storage: Storage) -> list[str]:
+        """The organisms of which there are values."""
+        with self.connect(storage) as database:
+            rows = database.execute(
+                "SELECT organism FROM arrays UNION SELECT organism FROM quantifications ORDER BY 1"
+            ).fetchall()
+        return [organism for (organism,) in rows]
+
     def connect(self, storage: Storage) -> duckdb.DuckDBPyConnection:
         """Open the catalogue for reading.
 
@@ -111,6 +121,7 @@ def _fill(database: duckdb.DuckDBPyConnection, storage: Storage) -> None:
         database.execute(f"CREATE VIEW {name} AS {body}")
     _fill_references(database, storage)
     _fill_targets(database, storage)
+    _fill_datasets(database, storage)
     for macro in MACROS:
         database.execute(macro)
 
@@ -134,7 +145,7 @@ def _fill_platforms(database: duckdb.DuckDBPyConnection, storage: Storage) -> No
             (
                 name,
                 array.name if array else None,
-                array.manufacturer if array else None,
+                array.manufacturer if array else "ILLUMINA" if is_bead_array(name) else None,
                 record.get("organism") or (array.organism if array else None),
                 list(array.external) if array else [],
                 annotation is not None,
@@ -180,6 +191,17 @@ def _fill_targets(database: duckdb.DuckDBPyConnection, storage: Storage) -> None
     if rows:
         marks = ", ".join("?" for _ in QN_TARGETS.columns)
         database.executemany(f"INSERT INTO {QN_TARGETS.name} VALUES ({marks})", rows)  # noqa: S608
+
+
+def _fill_datasets(database: duckdb.DuckDBPyConnection, storage: Storage) -> None:
+    database.execute(f"CREATE TABLE {DATASETS.name} AS {_nothing(DATASETS)}")
+    rows = [
+        [entry.get(name) for name in DATASETS.column_names()]
+        for entry in (dataset_row(storage, each) for each in requested_datasets(storage))
+    ]
+    if rows:
+        marks = ", ".join("?" for _ in DATASETS.columns)
+        database.executemany(f"INSERT INTO {DATASETS.name} VALUES ({marks})", rows)  # noqa: S608
 
 
 def _insert_reference(

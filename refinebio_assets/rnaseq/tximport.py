@@ -358,6 +358,15 @@ def _quant_files(folder: Path) -> Iterator[tuple[str, Path]]:
                 yield entry.name, entry / name
 
 
+def is_whole_quant_file(path: Path) -> bool:
+    """Whether a quant.sf can be read to its end: five columns of Salmon's, all numbers there."""
+    try:
+        _read_quant(path)
+    except InvalidQuantification:
+        return False
+    return True
+
+
 def _read_quant(path: Path) -> pl.DataFrame:
     """Read and check one quant.sf: columns of QUANT_SCHEMA, one row per transcript."""
     try:

@@ -12,20 +12,25 @@ import duckdb
 import pytest
 
 ROOT = Path(__file__).parents[2]
-REAL_READS = Path("/usr/lib/R/site-library/ShortRead/extdata/E-MTAB-1147")
+R_PACKAGES = Path("/usr/lib/R/site-library")
+REAL_READS = R_PACKAGES / "ShortRead/extdata/E-MTAB-1147"
+PROBE_TAB = R_PACKAGES / "AnnotationDbi/extdata/HG-U95Av2_probe_tab.gz"
 
 
 @pytest.fixture(scope="module")
 def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `make demo` makes, in a folder of its own."""
-    if not REAL_READS.exists():
+    if not (REAL_READS.exists() and PROBE_TAB.exists()):
         pytest.skip("the demo's Debian packages are not installed: containers/setup.sh demo")
     folder = tmp_path_factory.mktemp("demo")
     (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    arrays = folder / "home/simulated_arrays"
+    simulate = [sys.executable, ROOT / "examples/demo/simulate_arrays.py", PROBE_TAB, arrays]
+    subprocess.run(simulate, check=True, capture_output=True)
     for command in (
         ["reference", str(ROOT / "examples/demo/reference.yaml")],
-        ["survey", str(ROOT / "examples/demo/samples.tsv")],
-        ["process", "E-MTAB-1147", "KALLISTO-EXAMPLE"],
+        ["survey", str(ROOT / "examples/demo/samples.tsv"), str(arrays / "samples.tsv")],
+        ["process", "E-MTAB-1147", "KALLISTO-EXAMPLE", "SIMULATED-ARRAYS"],
     ):
         done = _refinebio(folder, *command)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -68,8 +73,8 @@ def test_real_reads_map_as_salmon_alone_maps_them(demo_home: Path) -> None:
 
 
 def _queries() -> list[str]:
-    text = (ROOT / "docs/querying.md").read_text()
-    return re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    texts = [(ROOT / name).read_text() for name in ("README.md", "docs/querying.md")]
+    return [query for text in texts for query in re.findall(r"```sql\n(.*?)```", text, re.DOTALL)]
 
 
 @pytest.mark.parametrize("query", _queries())
@@ -85,3 +90,26 @@ def test_query_command(demo_home: Path) -> None:
     bad = _refinebio(demo_home.parent, "query", "SELECT nonsense")
     assert bad.returncode == 1
     assert "Traceback" not in bad.stderr
+
+
+def test_scan_by_itself_gives_the_published_values(demo_home: Path, tmp_path: Path) -> None:
+    cels = sorted(map(str, (demo_home / "simulated_arrays").glob("*.CEL")))
+    told = _refinebio(demo_home.parent, "cel-info", *cels)
+    assert told.returncode == 0, told.stdout + told.stderr
+    [genes] = (demo_home / "reference/platforms/hgu95av2").glob("*/genes.parquet")
+    table = tmp_path / "values.tsv"
+    arguments = ["--probes", str(PROBE_TAB), "--genes", str(genes), "-o", str(table)]
+    done = _refinebio(demo_home.parent, "scan", *cels, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    header, *lines = (line.split("\t") for line in table.read_text().splitlines())
+    values = {
+        (gene, sample): float(value)
+        for gene, *cells in lines
+        for sample, value in zip(header[1:], cells, strict=True)
+    }
+    with duckdb.connect(demo_home / "refinebio.duckdb", read_only=True) as database:
+        rows = database.execute(
+            "SELECT gene, sample, value FROM expression WHERE experiment = 'SIMULATED-ARRAYS'"
+        ).fetchall()
+    assert len(rows) == 6 * 138
+    assert values == pytest.approx({row[:2]: row[2] for row in rows}, abs=1e-6)
