@@ -170,7 +170,7 @@ def query(
     from refinebio_assets.resources.warehouse import Warehouse
 
     try:
-        with Warehouse().connect(Storage()) as database:
+        with errors_told(), Warehouse().connect(Storage()) as database:
             out.print(str(database.sql(sql).limit(rows)), markup=False, highlight=False)
     except duckdb.Error as error:
         err.print(str(error), markup=False, highlight=False)
@@ -259,34 +259,35 @@ def cel_info(
     """Say what CEL files are: format, chip, rows, columns, and what is wrong with them."""
     from rich.console import Console
 
-    from refinebio_assets.metadata.platforms import array_of_chip
+    from refinebio_assets.metadata.platforms import array_of_chip, chip_key
     from refinebio_assets.microarray.cel import read_cel, read_cel_header
 
     table = Table()
-    for name in ("file", "format", "chip", "platform", "rows", "columns", "scanned", "problems"):
+    shown = ("file", "format", "chip", "platform", "rows", "columns", "scanned")
+    for name in (*shown, "marked", "problems"):
         table.add_column(name, overflow="fold")  # never cut short
     good = True
     for path in cels:
         told = ["–"] * 6
-        problem = "none"
+        marked, problem = "–", "none"
         try:
             header = read_cel_header(path)
             platform = array_of_chip(header.chip_type)
             told = [
                 f"{header.format}{', gzip' if header.is_gzip else ''}",
                 header.chip_type,
-                platform.internal if platform else "not known",
+                platform.internal if platform else f"{chip_key(header.chip_type)} (not listed)",
                 str(header.rows),
                 str(header.columns),
                 header.scanned or "–",
             ]
             cel = read_cel(path)
-            marked = {"outliers": cel.n_outliers, "masked": cel.n_masked}
-            problem = ", ".join(f"{number} {name}" for name, number in marked.items() if number)
+            cells = {"outliers": cel.n_outliers, "masked": cel.n_masked}
+            marked = ", ".join(f"{number} {name}" for name, number in cells.items() if number)
         except RefinebioError as error:
             said = error.message.removeprefix(f"{path.name}: ")
             good, problem = False, f"{error.code}: {said}"
-        table.add_row(*map(escape, (path.name, *told, problem or "none")))
+        table.add_row(*map(escape, (path.name, *told, marked or "–", problem)))
     screen = out if out.is_terminal else Console(width=1_000)  # a file or a pipe has no edge
     screen.print(table)
     if not good:

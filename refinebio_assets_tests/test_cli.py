@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,10 @@ from typer.testing import CliRunner, Result
 
 from refinebio_assets import __version__
 from refinebio_assets.cli import app
+from refinebio_assets.microarray.array_model import ArrayModel
+from refinebio_assets.microarray.cel import read_cel
+from refinebio_assets.microarray.probe_sources import read_probes
+from refinebio_assets.microarray.scan import SCAN
 from refinebio_assets.resources.doctor import examine
 from refinebio_assets.resources.storage import Storage
 from refinebio_assets.resources.warehouse import Warehouse
@@ -130,6 +136,245 @@ def test_a_cut_quantification(quantified: Path) -> None:
     assert_told(result, "is truncated")
 
 
+# --- scan -----------------------------------------------------------------------------
+
+PROBE_TAB = "affymetrix/annotation/HG-U95Av2_probe_tab.gz"
+STAND_IN = "scan/hgu95av2_gene_map.parquet"
+C30057 = "affymetrix/single/C30057.CEL.gz"
+GZIP_WITHOUT_GZ = "affymetrix/single/CL2001032020AA.cel"
+DAMAGED = "affymetrix/GSE12654/GSM317653.CEL.gz"
+FOCUS = ("HG-Focus-1-121502", "sample01")  # Command Console, and version 4
+
+
+def scan(*arguments: object, probes: str = PROBE_TAB) -> Result:
+    return run("scan", "--probes", shared_data(probes), "-o", "out.tsv", *arguments)
+
+
+def written() -> pl.DataFrame:
+    return pl.read_csv("out.tsv", separator="\t")
+
+
+def assert_values_of_r(column: str, array: str, table: str) -> None:
+    """A column of out.tsv is SCAN.UPC's result for the array, to its last decimals."""
+    ours, theirs = written(), values_of_r(array, table)
+    assert ours["id"].to_list() == theirs["id"].to_list()
+    np.testing.assert_allclose(ours[column], theirs["value"], rtol=0, atol=2e-8)
+
+
+def values_of_r(array: str, table: str) -> pl.DataFrame:
+    path = shared_data(f"scan/{array}/{table}.tsv.gz")
+    schema = {"id": pl.String, "value": pl.Float64}
+    table = pl.read_csv(path, separator="\t", schema=schema)
+    return table.with_columns(pl.col("id").str.replace(r"^(ENSG\d+)_at$", "$1")).sort("id")
+
+
+def test_scan_writes_probe_sets_of_several_arrays_as_scan_upc_does() -> None:
+    result = scan(shared_data(C30057), shared_data(GZIP_WITHOUT_GZ))
+    assert result.exit_code == 0, result.output
+    assert "12,453 probe sets × 2 -> out.tsv" in result.stderr
+    assert written().columns == ["id", "C30057", "CL2001032020AA"]
+    for array in ("C30057", "CL2001032020AA"):
+        assert_values_of_r(array, array, "probesets")
+
+
+@pytest.mark.parametrize(("options", "table"), [([], "genes"), (["--upc"], "genes_upc")])
+def test_scan_writes_genes_as_scan_upc_does(options: list[str], table: str) -> None:
+    result = scan(shared_data(C30057), "--genes", shared_data(STAND_IN), *options)
+    assert result.exit_code == 0, result.output
+    assert "genes × 1" in result.stderr
+    assert_values_of_r("C30057", "C30057", table)
+
+
+def test_scan_takes_a_gene_map_as_text_and_brainarrays(tmp_path: Path) -> None:
+    text = tmp_path / "map.csv"
+    pl.read_parquet(shared_data(STAND_IN)).select("gene", "y", "x").write_csv(text)
+    assert scan(shared_data(C30057), "--genes", text).exit_code == 0
+    assert_values_of_r("C30057", "C30057", "genes")
+
+    brainarray = shared_data("affymetrix/annotation/HGFocus_Hs_ENSG_mapping.txt.gz")
+    cels = [shared_data(f"affymetrix/HG-Focus/{name}.CEL") for name in FOCUS]
+    probes = "scan/HG-Focus-1-121502_synthetic/probes.parquet"
+    assert scan(*cels, "--genes", brainarray, probes=probes).exit_code == 0
+    found = written()
+    assert found.columns == ["id", *FOCUS]
+    theirs = values_of_r("HG-Focus-1-121502_synthetic", "genes")
+    assert found["id"].to_list() == theirs["id"].to_list()
+    np.testing.assert_allclose(found[FOCUS[0]], theirs["value"], rtol=0, atol=2e-8)
+
+
+def test_scan_can_be_thorough() -> None:
+    assert scan(shared_data(C30057), "--thorough").exit_code == 0
+    model = ArrayModel.prepared(read_probes([shared_data(PROBE_TAB)]), None, SCAN)
+    expected = model.expression(read_cel(shared_data(C30057)))
+    np.testing.assert_allclose(written()["C30057"], expected.values, rtol=0, atol=1e-8)
+    with pytest.raises(AssertionError):  # it is another fit
+        assert_values_of_r("C30057", "C30057", "probesets")
+
+
+def test_a_bad_array_costs_itself_only(tmp_path: Path) -> None:
+    """A damaged file, an absent one, one of another chip, one whose name is taken."""
+    (tmp_path / "other").mkdir()
+    twice = tmp_path / "other" / "C30057.cel"
+    twice.symlink_to(shared_data(C30057))
+    named_id = tmp_path / "id.CEL"
+    named_id.symlink_to(shared_data(C30057))
+    chip = shared_data("affymetrix/Test3/TestA1.CEL")
+    bad = [shared_data(DAMAGED), "absent.CEL", chip, twice, named_id]
+    result = scan(bad[0], shared_data(C30057), *bad[1:])
+    assert_told(result, "GSM317653.CEL.gz: an intensity is not a number")
+    told = " ".join(result.stderr.split())
+    for words in (
+        "absent.CEL: raw_file_missing",
+        "TestA1.CEL: probes_do_not_fit_chip: The array (Test3) has 126 x 126 cells",
+        "other/C30057.cel: invalid_cel: Two arrays are called C30057.",
+        "id.CEL: invalid_cel: An array cannot be called id.",
+        "12,453 probe sets × 1 -> out.tsv",
+    ):
+        assert words in told
+    assert written().columns == ["id", "C30057"]
+    assert_values_of_r("C30057", "C30057", "probesets")
+
+
+@pytest.mark.parametrize(
+    ("probes", "words"),
+    [
+        ("affymetrix/annotation/Test3_probe_tab.tsv", "has 640 x 640 cells"),
+        ("affymetrix/annotation/HGFocus_Hs_ENSG_mapping.txt.gz", "a table of cells and genes"),
+        ("affymetrix/annotation/hgu95av2_ID", "none of the annotation files that are read"),
+        ("affymetrix/annotation/Test3.xda.CDF", "a CDF"),
+        (C30057, "none of the annotation files that are read"),
+    ],
+)
+def test_scan_with_what_is_not_the_array_s_probe_tab(probes: str, words: str) -> None:
+    assert_told(scan(shared_data(C30057), probes=probes), words)
+    assert not Path("out.tsv").exists()
+
+
+def test_scan_writes_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "out.tsv"
+    target.write_text("what was there before")
+    assert_told(scan(shared_data(DAMAGED)), "invalid_cel")
+    (tmp_path / "genes.csv").write_text("x,y,gene\n0,0,G1\n")
+    assert_told(scan(shared_data(C30057), "--genes", "genes.csv"), "No cell of the gene map")
+    assert target.read_text() == "what was there before"
+    limit = run_with_little_disk("scan", shared_data(C30057), "--probes", shared_data(PROBE_TAB))
+    assert limit.returncode == 1
+    assert b"File too large" in limit.stderr
+    assert target.read_text() == "what was there before"
+    assert {path.name for path in tmp_path.iterdir()} == {"genes.csv", "out.tsv"}
+    result = run("scan", shared_data(C30057), "--probes", shared_data(PROBE_TAB), "-o", "no/o.tsv")
+    assert_told(result, "No such file or directory")
+
+
+def run_with_little_disk(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+    """Run the command where no file may become larger than 10 kB."""
+    program = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "from refinebio_assets.cli import app; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)); app()"
+    )
+    command = [sys.executable, "-c", program, *map(str, arguments), "-o", "out.tsv"]
+    return subprocess.run(command, capture_output=True, check=False)
+
+
+# --- cel-info -------------------------------------------------------------------------
+
+
+def told_of(*cels: Path) -> tuple[Result, dict[str, list[str]]]:
+    """The table's rows by file."""
+    result = run("cel-info", *cels)
+    cells = [
+        [cell.strip() for cell in line.strip("│").split("│")]
+        for line in result.stdout.splitlines()
+        if line.startswith("│")
+    ]
+    return result, {row[0]: row[1:] for row in cells}
+
+
+def test_cel_info_tells_of_every_format() -> None:
+    names = (
+        "affymetrix/single/C30057.CEL.gz",
+        "affymetrix/single/CL2001032020AA.cel",
+        "affymetrix/HG-Focus/sample01.CEL",
+        "affymetrix/single/97_(Mouse430_2).CEL.gz",
+        "affymetrix/Test3/TestA1.CEL",
+    )
+    result, rows = told_of(*map(shared_data, names))
+    assert result.exit_code == 0
+    text, v4, console = "CEL v3 text, gzip", "CEL v4 binary", "Command Console, gzip"
+    u95, focus, mouse = (
+        ("HG_U95Av2", "hgu95av2"),
+        ("HG-Focus", "hgfocus (not listed)"),
+        "Mouse430_2",
+    )
+    assert rows == {
+        "C30057.CEL.gz": [text, *u95, "640", "640", "2003-03-18T11:38:54", "145 outliers", "none"],
+        "CL2001032020AA.cel": [
+            text,
+            *u95,
+            "640",
+            "640",
+            "2001-03-20T16:13:24",
+            "578 outliers",
+            "none",
+        ],
+        "sample01.CEL": [v4, *focus, "448", "448", "2005-02-23T12:45:53", "40 outliers", "none"],
+        "97_(Mouse430_2).CEL.gz": [
+            *(
+                console,
+                mouse,
+                "mouse4302",
+                "1002",
+                "1002",
+                "2010-02-04T11:19:15Z",
+                "310 outliers",
+                "none",
+            )
+        ],
+        "TestA1.CEL": [
+            v4,
+            "Test3",
+            "test3 (not listed)",
+            "126",
+            "126",
+            "2002-10-13T10:28:08",
+            "–",
+            "none",
+        ],
+    }
+
+
+def test_cel_info_names_problems_and_fails(tmp_path: Path) -> None:
+    page = tmp_path / "page.CEL"
+    page.write_text("<html>[bold]not found[/bold]</html>")
+    (tmp_path / "[red]empty.CEL").write_bytes(b"")
+    good = shared_data(C30057)
+    result, rows = told_of(
+        shared_data(DAMAGED),
+        shared_data("affymetrix/broken/GSM306831.part.CEL.gz"),
+        page,
+        tmp_path / "[red]empty.CEL",
+        tmp_path / "absent.CEL",
+        tmp_path,
+        good,
+    )
+    assert result.exit_code == 1
+    assert {name: row[-1] for name, row in rows.items()} == {
+        "GSM317653.CEL.gz": "invalid_cel: an intensity is not a number, "
+        "b'84\\xc40\\t17.1\\t 20\\r\\n572\\t1'.",
+        "GSM306831.part.CEL.gz": "truncated_cel: the file lacks the last 4,911,981 bytes.",
+        "page.CEL": "invalid_cel: this is not a CEL file: it seems to be HTML or XML, perhaps an "
+        "error page saved as a file.",
+        "[red]empty.CEL": "invalid_cel: this is not a CEL file: it is empty.",
+        "absent.CEL": f"raw_file_missing: {tmp_path}/absent.CEL cannot be opened: No such file or "
+        "directory.",
+        tmp_path.name: f"invalid_cel: {tmp_path.name} is a folder, not a file.",
+        good.name: "none",
+    }
+    assert rows["GSM306831.part.CEL.gz"][1:3] == ["Zebrafish", "zebrafish"]  # its header is whole
+    assert rows["page.CEL"][:-1] == ["–"] * 6
+
+
 # --- survey, reference, process, query ------------------------------------------------
 
 
@@ -163,7 +408,7 @@ def test_a_sheet_is_registered_once(project: Path) -> None:
         (["survey", "bad.csv"], "line 2: '../x' is not a valid experiment name"),
         (["reference", "no.yaml"], "invalid_reference"),
         (["process", "LAB-9"], "LAB-9 is not registered"),
-        (["query", "SELECT 1"], "refinebio.duckdb"),
+        (["query", "SELECT 1"], "There is no catalogue"),
     ],
 )
 def test_errors_are_told_in_words(project: Path, arguments: list[str], words: str) -> None:

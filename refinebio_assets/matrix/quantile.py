@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from refinebio_assets.compression import DamagedGzip, TooLarge, read_whole
 from refinebio_assets.errors import InvalidReference
-from refinebio_assets.matrix.ranking import MISSING, ranked, values_of
-from refinebio_assets.microarray.scaling import stable_order
+from refinebio_assets.matrix.ranking import MISSING, ranked, stable_order, values_of
 
 Floats = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]

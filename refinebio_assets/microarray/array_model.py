@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refinebio_assets.errors import ProbesDoNotFitChip
+from refinebio_assets.errors import InvalidProbeAnnotation, ProbesDoNotFitChip
 from refinebio_assets.microarray.cel import Cel
 from refinebio_assets.microarray.mixture import Fit
 from refinebio_assets.microarray.probes import GeneMap, ProbeTable
@@ -29,6 +29,8 @@ from refinebio_assets.microarray.scan import (
 
 GENE = "gene"
 PROBE_SET = "probe set"
+
+_LEAST_REACH = 0.9  # of a chip's width and height; real platforms end 1 to 4 cells before its edge
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +75,12 @@ class ArrayModel:
         Raises
         ------
         TooFewProbes
+        InvalidProbeAnnotation
+            No gene has any of the platform's probes.
         """
         groups = groups_of_genes(probes, genes) if genes else groups_of_probe_sets(probes)
+        if not groups.names:
+            raise InvalidProbeAnnotation("No cell of the gene map is a probe of the platform.")
         feature = GENE if genes else PROBE_SET
         return cls(probes, prepare(probes, settings), groups, feature)
 
@@ -90,8 +96,8 @@ class ArrayModel:
         Raises
         ------
         ProbesDoNotFitChip
-            A probe lies outside the array, or the probes are known to be of a chip of other
-            width.
+            A probe lies outside the array, a tenth of its columns or rows has none at the far
+            edge, or the probes are known to be of a chip of other width.
         TooManyZeros, ModelNotFitted
             As `scan`.
         """
@@ -108,11 +114,12 @@ class ArrayModel:
 
     def _cells(self, cel: Cel) -> NDArray[np.int64]:
         columns, rows = cel.header.columns, cel.header.rows
+        x, y = int(self.probes.x.max()) + 1, int(self.probes.y.max()) + 1
+        fit = _LEAST_REACH * columns <= x <= columns and _LEAST_REACH * rows <= y <= rows
         stated = self.probes.columns
-        outside = self.probes.x.max() >= columns or self.probes.y.max() >= rows
-        if outside or (stated is not None and stated != columns):
+        if not fit or (stated is not None and stated != columns):
             raise ProbesDoNotFitChip(
                 f"The array ({cel.header.chip_type}) has {columns} x {rows} cells; the probe "
-                f"annotation is of one with {stated or 'more'} columns or more rows."
+                f"annotation is of one with {stated or f'about {x}'} columns and about {y} rows."
             )
         return self.probes.cells(columns)

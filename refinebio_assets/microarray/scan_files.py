@@ -25,13 +25,16 @@ def scan_files(
     """Each array's values by its name, and the errors of files that gave none.
 
     An array is named as its file without `.CEL`; of two files with one name the second is an
-    error.
+    error, and so is a file named as the first column of the table, `id`.
     """
     names: dict[str, Path] = {}
     problems: dict[Path, RefinebioError] = {}
     for path in cels:
-        if names.setdefault(_CEL.sub("", path.name), path) is not path:
-            problems[path] = InvalidCel(f"Two arrays are called {path.name}.", remedy="")
+        name = _CEL.sub("", path.name)
+        if name == "id":
+            problems[path] = InvalidCel("An array cannot be called id.", remedy="Rename the file.")
+        elif names.setdefault(name, path) is not path:
+            problems[path] = InvalidCel(f"Two arrays are called {name}.", remedy="Rename one.")
 
     def work(path: Path) -> NDArray[np.float64] | RefinebioError:
         try:

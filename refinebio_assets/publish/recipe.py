@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from refinebio_assets.errors import InvalidRequest
@@ -18,6 +19,7 @@ AggregateBy = Literal["EXPERIMENT", "SPECIES", "ALL"]
 ScaleBy = Literal["NONE", "STANDARD", "MINMAX", "ROBUST"]
 Format = Literal["tsv", "parquet", "h5ad"]
 ALL_SAMPLES: Final = "ALL"
+LARGEST_FILE: Final = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,7 @@ def read_recipe(content: Any) -> Recipe:
     given = content.get("samples")
     if not isinstance(given, Mapping) or not given:
         raise InvalidRequest("A recipe needs samples: experiment -> list of samples, or ALL.")
-    samples = {
-        valid_accession(str(key)): _samples(str(key), value) for key, value in given.items()
-    }
+    samples = {valid_accession(str(key)): _samples(str(key), value) for key, value in given.items()}
     formats = content.get("formats", ["tsv"])
     if not isinstance(formats, Sequence) or isinstance(formats, str):
         raise InvalidRequest("The formats of a recipe are a list.")
@@ -95,6 +95,27 @@ def read_recipe(content: Any) -> Recipe:
         formats=tuple(name for name in get_args(Format) if name == "tsv" or name in formats),
         **flags,
     )
+
+
+def read_recipe_file(path: Path) -> Recipe:
+    """Read a recipe from a YAML or JSON file.
+
+    Raises
+    ------
+    InvalidRequest
+    """
+    import yaml
+
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise InvalidRequest(f"{path.name} is larger than {LARGEST_FILE >> 20} MiB.")
+        return read_recipe(yaml.safe_load(content))
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"{path.name} is not YAML: {error}.") from None
 
 
 def _samples(experiment: str, value: Any) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from refinebio_assets.errors import ModelNotFitted
-from refinebio_assets.microarray.scaling import scaled_in_groups, stable_order
+from refinebio_assets.matrix.ranking import stable_order
+from refinebio_assets.microarray.scaling import scaled_in_groups
 
 Floats = NDArray[np.float64]
 
