@@ -12,7 +12,7 @@ import dagster as dg
 
 from refinebio_assets.errors import RefinebioError
 from refinebio_assets.jobs import datasets_job
-from refinebio_assets.partitions import register_datasets
+from refinebio_assets.partitions import range_tags, register_datasets
 from refinebio_assets.resources.datasets import record_of, register_request, requested_datasets
 from refinebio_assets.resources.storage import Storage
 
@@ -38,7 +38,9 @@ def dataset_requests(
         return dg.SkipReason("No dataset waits to be made.")
     context.log.info(f"{len(taken)} recipes taken, {len(waiting)} datasets wait")
     register_datasets(context.instance, wanted)
-    return dg.SensorResult([dg.RunRequest(run_key=each, partition_key=each) for each in wanted])
+    return dg.SensorResult(
+        [dg.RunRequest(run_key=each, tags=range_tags(each, each)) for each in wanted]
+    )
 
 
 def _take_dropped(storage: Storage, log: Callable[[str], None]) -> Iterator[str]:

@@ -372,7 +372,7 @@ def test_cel_info_names_problems_and_fails(tmp_path: Path) -> None:
         good.name: "none",
     }
     assert rows["GSM306831.part.CEL.gz"][1:3] == ["Zebrafish", "zebrafish"]  # its header is whole
-    assert rows["page.CEL"][:-1] == ["–"] * 6
+    assert rows["page.CEL"][:-1] == ["–"] * 7
 
 
 # --- survey, reference, process, query ------------------------------------------------

@@ -99,5 +99,12 @@ def _choices(annotation: BuiltAnnotation) -> dict[str, str]:
 def _as_bead_sample(sample: Sample) -> BeadSample:
     from refinebio_assets.microarray.bead_columns import BeadSample
 
-    told = tuple(each.value for each in sample.attributes if each.key.lower() == "description")
-    return BeadSample(sample.sample, sample.title or "", told)
+    said: dict[str, list[str]] = {}
+    for each in sample.attributes:
+        said.setdefault(each.key.lower(), []).append(each.value)
+    return BeadSample(
+        sample.sample,
+        sample.title or "",
+        descriptions=tuple(said.get("description", ())),
+        geo_columns=tuple(said.get("geo_columns", ())),
+    )

@@ -5,20 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refinebio_assets import __version__
-from refinebio_assets.assets.progress import Log
+from refinebio_assets.assets.progress import Log, Progress
 from refinebio_assets.errors import NothingToDeliver
 from refinebio_assets.resources.dataset_records import Key, quant_folders, read_records
-from refinebio_assets.resources.dataset_selection import Selection
+from refinebio_assets.resources.dataset_selection import SelectedSample, Selection
 from refinebio_assets.resources.storage import Storage
 
 if TYPE_CHECKING:
     import duckdb
+    import polars as pl
 
     from refinebio_assets.publish.archive import Shape
     from refinebio_assets.publish.matrices import Assembled
@@ -81,7 +82,7 @@ def make_dataset(
     if selection.recipe.quant_sf_only:
         delivery = _copy_quant_files(selection, quant_folders(database), storage, folder)
     else:
-        delivery = _assemble(selection, storage, folder, scratch, log)
+        delivery = _assemble(selection, known, storage, folder, scratch, log)
     delivered = list(dict.fromkeys(each for names in delivery.groups.values() for each in names))
     if not delivered:
         raise NothingToDeliver(_why_nothing(selection, delivery))
@@ -143,12 +144,18 @@ def make_dataset(
 
 
 def _assemble(
-    selection: Selection, storage: Storage, folder: Path, scratch: Path, log: Log
+    selection: Selection,
+    known: Mapping[Key, SampleRecord],
+    storage: Storage,
+    folder: Path,
+    scratch: Path,
+    log: Log,
 ) -> _Delivery:
     from refinebio_assets.publish.matrices import GroupSample, assemble
     from refinebio_assets.publish.metadata_files import file_name
 
     delivery = _Delivery()
+    h5ad = "h5ad" in selection.recipe.formats
     targets = {name: target.numbers() for name, target in selection.targets.items()}
     for group, samples in selection.groups().items():
         wanted = [
@@ -157,6 +164,7 @@ def _assemble(
         ]
         safe = file_name(group)
         log(f"{group}: {len(wanted):,} samples")
+        (folder / safe).mkdir(parents=True, exist_ok=True)
         try:
             made = assemble(
                 safe,
@@ -165,7 +173,8 @@ def _assemble(
                 targets=targets,
                 folder=folder / safe,
                 scratch=scratch,
-                on_progress=lambda told, group=group: log(f"{group}: {told}"),
+                described=_described(samples, known) if h5ad else None,
+                on_progress=_telling(group, log),
             )
         except NothingToDeliver as error:
             log(f"{group}: {error}")
@@ -179,6 +188,44 @@ def _assemble(
             delivery.files[f"{safe}/{path.name}"] = path
         delivery.shapes.update(_shapes(safe, made))
     return delivery
+
+
+def _telling(group: str, log: Log) -> Callable[[str, int, int], None]:
+    """Tells of each kind of work with its own progress and time left."""
+    known: dict[str, Progress] = {}
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if stage not in known:
+            known[stage] = Progress(log, f"{group}: {stage}", total, "")
+        known[stage].update(done)
+
+    return tell
+
+
+def _described(
+    samples: Sequence[SelectedSample], known: Mapping[Key, SampleRecord]
+) -> pl.DataFrame:
+    """What AnnData says of the samples."""
+    import polars as pl
+
+    from refinebio_assets.tables import HARMONISED_FIELDS
+
+    rows = []
+    for each in samples:
+        record = known[each.experiment, each.sample]
+        rows.append(
+            {
+                "sample": each.sample,
+                "experiment": each.experiment,
+                "title": record.title,
+                "organism": record.organism,
+                "technology": record.technology,
+                "platform": record.platform,
+                **{one.name: record.harmonised.get(one.name) for one in HARMONISED_FIELDS},
+            }
+        )
+    schema = {one.name: pl.Float64 for one in HARMONISED_FIELDS if one.type == "DOUBLE"}
+    return pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
 
 
 def _shapes(group: str, made: Assembled) -> dict[str, Shape]:
@@ -305,10 +352,11 @@ def _plots(
             if shown is not None
         }
         plots[f"{safe}_distributions"] = distributions(panels)
-        if made.pca is None:
+        if made.components is None:
             continue
         axes = tuple(
-            f"PC{number} ({100 * share:.0f} %)" for number, share in enumerate(made.pca.shares, 1)
+            f"PC{number} ({100 * share:.0f} %)"
+            for number, share in enumerate(made.components.shares, 1)
         )
         labels = {
             "Technology": [samples[each].technology for each in made.samples],
@@ -317,7 +365,7 @@ def _plots(
         for title, names in labels.items():
             if len(set(names)) > 1 or title == "Experiment":
                 plots[f"{safe}_pca_by_{title.lower()}"] = scatter(
-                    made.pca.coordinates, names, title=title, axes_names=(axes[0], axes[1])
+                    made.components.coordinates, names, title=title, axes_names=(axes[0], axes[1])
                 )
     return plots
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refinebio_assets.assets.array_work import ArrayWork, Made, of_annotation
@@ -13,6 +15,8 @@ from refinebio_assets.resources.annotations import BuiltAnnotation, newest_annot
 
 if TYPE_CHECKING:
     import polars as pl
+
+PLATFORMS_KEPT = 8  # an organism has four at most
 
 
 def submitted_values(work: ArrayWork, toolbox: Toolbox) -> Made:
@@ -34,7 +38,8 @@ def submitted_values(work: ArrayWork, toolbox: Toolbox) -> Made:
     if beads:
         annotations = bead_annotations(sample, toolbox)
         found = illumina_to_genes(
-            table, {name: _genes_of_beads(each) for name, each in annotations.items()}
+            table,
+            {name: _genes_of_beads(each.probes, each.sha256) for name, each in annotations.items()},
         )
         annotation = annotations[found.recognised_as]
     else:
@@ -65,10 +70,12 @@ def _annotation_of_label(platform: str, toolbox: Toolbox) -> BuiltAnnotation:
     return newest_annotation(toolbox.storage, known.internal if known else platform)
 
 
-def _genes_of_beads(annotation: BuiltAnnotation) -> pl.DataFrame:
+@lru_cache(maxsize=PLATFORMS_KEPT)
+def _genes_of_beads(probes: Path, _sha256: str) -> pl.DataFrame:
+    """All pairs of probe and gene; a probe without a gene is there too."""
     import polars as pl
 
     from refinebio_assets.microarray.bead_annotation import read_bead_annotation_parquet
 
-    read = read_bead_annotation_parquet(annotation.probes)
+    read = read_bead_annotation_parquet(probes)
     return pl.DataFrame({"probe": read.probe_ids, "gene": read.genes}).explode("gene")
