@@ -18,7 +18,16 @@ from refinebio_assets.microarray.probe_sources import read_probes
 
 CHIP, SIDE = "HG_U95Av2", 640
 ARRAYS = [f"{group}-{number}" for group in ("control", "treated") for number in (1, 2, 3)]
-HEADER = ("experiment", "sample", "organism", "technology", "files", "title", "treatment")
+HEADER = (
+    "experiment",
+    "sample",
+    "organism",
+    "technology",
+    "files",
+    "title",
+    "treatment",
+    "experiment_title",
+)
 TITLE = "Simulated intensities on the real probes of HG_U95Av2"
 
 
@@ -47,7 +56,7 @@ def main() -> None:
         title = f"{name} ({TITLE.lower()})"
         group = name.partition("-")[0]
         rows.append(
-            ("SIMULATED-ARRAYS", name, "Homo sapiens", "MICROARRAY", path.name, title, group)
+            ("SIMULATED-ARRAYS", name, "Homo sapiens", "MICROARRAY", path.name, title, group, TITLE)
         )
     lines = ["\t".join(row) for row in (HEADER, *rows)]
     (folder / "samples.tsv").write_text("\n".join(lines) + "\n")

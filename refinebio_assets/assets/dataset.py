@@ -100,7 +100,7 @@ def _metadata(made: MadeDataset) -> dict[str, Any]:
         **{name: made.record[name] for name in ("num_samples", "num_filtered", "num_bytes")},
         "sha256": made.record["sha256"],
         "file": made.record["file"],
-        "recipe": dg.MetadataValue.json(json.loads(made.record["recipe"])),
+        "recipe": dg.MetadataValue.json(_in_short(json.loads(made.record["recipe"]))),
         "matrices": previews.table(
             [
                 {"matrix": each.name, "genes": each.genes, "samples": each.samples}
@@ -110,6 +110,11 @@ def _metadata(made: MadeDataset) -> dict[str, Any]:
         "filtered": previews.table(filtered),
         **{f"plot_{name}": previews.picture(plot.svg, name) for name, plot in made.plots.items()},
     }
+
+
+def _in_short(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe with the numbers of samples: there may be thousands."""
+    return {**recipe, "samples": {name: len(each) for name, each in recipe["samples"].items()}}
 
 
 def _checks(made: MadeDataset) -> list[dg.AssetCheckResult]:

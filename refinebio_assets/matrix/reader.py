@@ -42,11 +42,6 @@ class Block:
     samples: list[str]
     values: Values
 
-    def genes_of(self, column: int) -> pl.Series:
-        """The genes of which one sample has a value."""
-        known = ~np.isnan(self.values[:, column])
-        return self.genes if known.all() else self.genes.filter(pl.Series(known))
-
 
 def read_block(path: Path, samples: Sequence[str]) -> Block:
     """The values of some samples of a file; a sample that it does not have is all NaN.

@@ -10,9 +10,9 @@ scaled over the group. Where refine.bio leaves it open or errs:
 - In a group of several organisms each sample is brought to its own organism's target.
 - Samples that cannot be used are left out with the reason.
 
-Values are float32 from reading to writing, arithmetic between is float64. They lie on disk:
-memory depends little on the number of samples. Not here: which groups there are and whose
-samples they have, and what lies beside the matrices.
+Values are float32 after every step. They lie on disk: memory depends little on the number
+of samples. Not here: which groups there are and whose samples they have, and what lies
+beside the matrices.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from refinebio_assets.errors import InvalidExpressionTable, MissingTarget, NothingToDeliver
-from refinebio_assets.matrix.join import GeneLists, Join, LeftOut, gene_lists, inner_join
+from refinebio_assets.errors import MissingTarget, NothingToDeliver
+from refinebio_assets.matrix.join import Join, LeftOut, inner_join
 from refinebio_assets.matrix.ks import UpperHalves, check_upper_halves
-from refinebio_assets.matrix.log_scale import log2_if_raw, log2_of_counts
 from refinebio_assets.matrix.quantile import apply_target
-from refinebio_assets.matrix.sample_files import SamplesOfFile, SampleValues, read_samples
 from refinebio_assets.matrix.scale import robustly_scaled, scaled_to_unit_range, standardised
-from refinebio_assets.metadata.platforms import RNA_SEQ
 from refinebio_assets.publish.disk_matrix import DiskMatrix, Spool, Values
+from refinebio_assets.publish.group_samples import (
+    GatheredSamples,
+    GroupSample,
+    OnProgress,
+    gather,
+)
 from refinebio_assets.publish.matrix_files import (
     CELLS_AT_A_TIME,
     write_h5ad,
@@ -51,14 +54,13 @@ from refinebio_assets.publish.overview import (
     principal_components,
 )
 from refinebio_assets.publish.recipe import Format, Recipe, ScaleBy
-from refinebio_assets.publish.wide_parquet import GENE
+
+__all__ = ["Assembled", "GroupSample", "assemble"]
 
 Reals = NDArray[np.floating[Any]]
-OnProgress = Callable[[str, int, int], None]
 
 MEMORY_BYTES: Final = 512 << 20
 
-_BYTES_PER_CELL_READ: Final = 12  # with copies
 _BYTES_PER_CELL_OF_PANEL: Final = 32
 _SAMPLES_FOR_BINS: Final = 50
 _SCALERS: Final[dict[ScaleBy, Callable[[Reals, Reals], Reals]]] = {
@@ -66,16 +68,6 @@ _SCALERS: Final[dict[ScaleBy, Callable[[Reals, Reals], Reals]]] = {
     "MINMAX": scaled_to_unit_range,
     "ROBUST": robustly_scaled,
 }
-
-
-@dataclass(frozen=True)
-class GroupSample:
-    """A sample that is wanted: `technology` is RNA-SEQ or MICROARRAY, `path` its values'."""
-
-    sample: str
-    organism: str
-    technology: str
-    path: Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +154,7 @@ def assemble(
         raise MissingTarget(f"{missing[0]} has no quantile normalisation target.")
     with ExitStack() as files:
         spool = files.enter_context(Spool(scratch))
-        gathered = _gather(samples, recipe, spool, memory_bytes, on_progress)
+        gathered = gather(samples, recipe.aggregate_by, spool, memory_bytes, on_progress)
         join = inner_join(gathered.lists)
         left_out = _in_order([*gathered.left_out, *join.left_out], samples)
         if not join.samples:
@@ -220,110 +212,6 @@ def _warnings(filled: _Filled, organisms: Sequence[str], ks: UpperHalves | None)
     return warnings
 
 
-# --- reading --------------------------------------------------------------------------
-
-_Key = tuple[Path, str]  # a file and one of its samples
-
-
-@dataclass(frozen=True, eq=False)
-class _Gathered:
-    """The samples that have values: their genes, and where in the spool their values lie.
-
-    `vectors` and `organisms` are those of the first sample of a name.
-    """
-
-    lists: GeneLists
-    vectors: dict[str, int]
-    organisms: dict[str, str]
-    left_out: list[LeftOut]
-
-
-def _gather(
-    samples: Sequence[GroupSample],
-    recipe: Recipe,
-    spool: Spool,
-    memory_bytes: int,
-    on_progress: OnProgress,
-) -> _Gathered:
-    """Read all samples, a file at a time, and spool their values on the scale they need."""
-    wanted = {(each.path, each.sample): each for each in samples}
-    by_file: dict[Path, list[str]] = {}
-    for path, sample in wanted:
-        by_file.setdefault(path, []).append(sample)
-    vectors: dict[_Key, int] = {}
-    series_of: dict[_Key, int] = {}
-    reasons: dict[_Key, str] = {}
-    most_cells = memory_bytes // _BYTES_PER_CELL_READ
-
-    def series() -> Iterator[tuple[str, pl.Series]]:
-        """The genes of each sample of a file, those that several share once."""
-        count = 0
-        for path, names in by_file.items():
-            known: dict[int, tuple[int, pl.Series]] = {}  # by identity, as long as they live
-            for each in _usable(path, names, most_cells, reasons):
-                key = (path, each.sample)
-                vectors[key] = spool.append(_on_scale(each.values, wanted[key], recipe))
-                if id(each.genes) not in known:
-                    known[id(each.genes)] = (count, each.genes)
-                    count += 1
-                    yield each.sample, each.genes
-                series_of[key] = known[id(each.genes)][0]
-                on_progress("read", len(vectors), len(wanted))
-
-    found = gene_lists(series())
-    usable = [each for each in samples if (each.path, each.sample) in vectors]
-    first = {each.sample: each for each in reversed(usable)}
-    return _Gathered(
-        lists=GeneLists(
-            samples=[each.sample for each in usable],
-            list_of=[found.list_of[series_of[each.path, each.sample]] for each in usable],
-            lists=found.lists,
-            codes=found.codes,
-            genes=found.genes,
-        ),
-        vectors={sample: vectors[each.path, sample] for sample, each in first.items()},
-        organisms={sample: each.organism for sample, each in first.items()},
-        left_out=[
-            LeftOut(each.sample, reasons[each.path, each.sample])
-            for each in samples
-            if (each.path, each.sample) in reasons
-        ],
-    )
-
-
-def _usable(
-    path: Path, names: Sequence[str], most_cells: int, reasons: dict[_Key, str]
-) -> Iterator[SampleValues]:
-    """The samples of a file that have values; why the others cannot be used is noted."""
-    left = list(names)
-    try:
-        for each in read_samples([SamplesOfFile(path, names)], most_cells):
-            left.remove(each.sample)
-            if each.sample == GENE:
-                reasons[path, each.sample] = "It has the name of the column of genes."
-            elif not len(each.genes):
-                reasons[path, each.sample] = f"{path.name} has no value of it."
-            else:
-                yield each
-    except OSError as error:
-        reasons |= {
-            (path, sample): f"{path.name} cannot be read: {error.strerror or error}"
-            for sample in left
-        }
-    except InvalidExpressionTable as error:
-        reasons |= {(path, sample): str(error) for sample in left}
-
-
-def _on_scale(values: Values, sample: GroupSample, recipe: Recipe) -> Values:
-    """By the rules of refine.bio: counts stay counts but for a matrix of a whole species."""
-    if sample.technology != RNA_SEQ:
-        return log2_if_raw(values).astype(np.float32, copy=False)
-    if recipe.aggregate_by != "SPECIES":
-        return values
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return log2_of_counts(values).astype(np.float32, copy=False)
-
-
 # --- the matrix -----------------------------------------------------------------------
 
 
@@ -340,7 +228,7 @@ class _Filled:
 class _Rows:
     """The samples of a join, by number: their values for its genes, in its order."""
 
-    def __init__(self, join: Join, gathered: _Gathered, spool: Spool) -> None:
+    def __init__(self, join: Join, gathered: GatheredSamples, spool: Spool) -> None:
         self._join, self._gathered, self._spool = join, gathered, spool
         self._sources: dict[int, NDArray[np.intp]] = {}  # of columns, by identity
 

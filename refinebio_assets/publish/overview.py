@@ -139,13 +139,17 @@ def principal_components(
         values[first : first + len(block)] = block[:, chosen]
     means = values.mean(axis=0, dtype=np.float64)
     step = _CELLS_AT_A_TIME // MOST_GENES
-    blocks = range(0, len(values), step)
-    together = np.zeros((len(chosen), len(chosen)))
-    for start in blocks:
-        centred = values[start : start + step] - means
-        together += centred.T @ centred
-    lengths, weights = np.linalg.eigh(together)
-    axes = weights[:, :-3:-1]
+    starts = range(0, len(values), step)
+    if len(values) < len(chosen):
+        _, lengths, weights = np.linalg.svd(values - means, full_matrices=False)
+        explained, axes = lengths**2, weights[:2].T
+    else:
+        together = np.zeros((len(chosen), len(chosen)))
+        for start in starts:
+            centred = values[start : start + step] - means
+            together += centred.T @ centred
+        ascending, weights = np.linalg.eigh(together)
+        explained, axes = np.maximum(ascending[::-1], 0), weights[:, :-3:-1]
     axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), [0, 1]] < 0, -1, 1)
-    coordinates = np.concatenate([(values[at : at + step] - means) @ axes for at in blocks])
-    return Components(coordinates, np.maximum(lengths[:-3:-1], 0) / lengths.sum(), len(chosen))
+    coordinates = np.concatenate([(values[at : at + step] - means) @ axes for at in starts])
+    return Components(coordinates, explained[:2] / explained.sum(), len(chosen))

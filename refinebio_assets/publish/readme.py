@@ -124,16 +124,17 @@ def _head(metadata: DatasetMetadata, contents: Contents) -> str:
 
 {_count(len(metadata.samples), "sample")} ({kinds}) of \
 {_count(len(metadata.experiments), "experiment")}; {", ".join(map(_said, organisms))}.
-Made on {metadata.created()} UTC by {_said(contents.software)}.
+Its newest values are of {metadata.created()} UTC. Made by {_said(contents.software)}.
 """
 
 
 def _files(metadata: DatasetMetadata, contents: Contents) -> str:
     recipe = metadata.recipe
     group = _group(metadata)
+    others = "".join(f", `.{each}`" for each in recipe.formats if each != "tsv")
     rows = [
         (
-            f"`{each.name}`",
+            f"`{each.name}`{others}",
             f"expression values: {_count(each.genes, 'gene')}, {_count(each.samples, 'sample')}",
         )
         for each in contents.matrices[:_MOST_LISTED]
@@ -267,8 +268,15 @@ def _checks(metadata: DatasetMetadata, contents: Contents) -> str:
             "worked, the statistic is at most 0.001 and the p-value at least 0.8."
         )
     if check and check.warning:
-        lines.append(f"**Warning**: {_said(check.warning)}")
-    lines += [f"**Warning**: {_said(each)}" for each in contents.warnings]
+        lines.append(
+            f"**Warning**: {_said(check.warning)} Genes of a sample with equal values, such as "
+            "zeros of RNA-seq, stay equal, so that a sample with many of them differs still."
+        )
+    lines += [
+        f"**Warning**: {_said(each)}"
+        for each in contents.warnings
+        if not check or each != check.warning
+    ]
     return "## Checks\n\n" + "\n".join(f"- {line}" for line in lines) + "\n" if lines else ""
 
 
@@ -297,17 +305,24 @@ is in `aggregated_metadata.json`.
 
 
 def _reading(metadata: DatasetMetadata, contents: Contents) -> str:
-    matrix = next((each.name for each in contents.matrices if each.name.endswith(".tsv")), None)
+    matrix = contents.matrices[0].name if contents.matrices else None
     group = _group(metadata)
     name = matrix or f"{group}/metadata_{group}.tsv"
     in_r = ", row.names = 1" if matrix else ""
     in_python = ', index_col="Gene"' if matrix else ""
-    lines = (
+    lines = [
         ("r", f'read.delim("{name}"{in_r}, check.names = FALSE)'),
         ("python", f'pandas.read_csv("{name}", sep="\\t"{in_python})'),
         ("python", f'polars.read_csv("{name}", separator="\\t", infer_schema_length=None)'),
         ("sql", f"FROM read_csv('{name}', delim = '\\t', header = true);  -- DuckDB"),
-    )
+    ]
+    if matrix:
+        calls = {"parquet": "polars.read_parquet", "h5ad": "anndata.read_h5ad"}
+        lines += [
+            ("python", f'{call}("{name.removesuffix(".tsv")}.{each}")')
+            for each, call in calls.items()
+            if each in metadata.recipe.formats
+        ]
     return "## Reading it\n\n" + "".join(f"```{kind}\n{line}\n```\n" for kind, line in lines)
 
 

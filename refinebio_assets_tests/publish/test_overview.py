@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -72,20 +73,19 @@ def components_of(values: NDArray[np.float32], folder: Path, most: int = 500) ->
         return principal_components(matrix, spread.variances(), most)
 
 
-def test_components_are_those_of_the_most_variable_finite_genes(
-    tmp_path: Path, monkeypatch: object
-) -> None:
+@pytest.mark.parametrize("most", [25, 70])  # fewer than samples, and more
+def test_components_are_those_of_the_most_variable_finite_genes(most: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     values = rng.normal(size=(40, 90)).astype(np.float32)
     values[:20, :30] += 5
-    values[3, 7], values[4, 8] = np.nan, np.inf
     usable = np.delete(np.arange(90), [7, 8])
-    chosen = usable[np.argsort(-values[:, usable].var(axis=0))[:25]]
+    chosen = usable[np.argsort(-values[:, usable].var(axis=0))[:most]]
     centred = (values - values.mean(axis=0))[:, np.sort(chosen)].astype(float)
+    values[3, 7], values[4, 8] = np.nan, np.inf
     u, lengths, _ = np.linalg.svd(centred, full_matrices=False)
-    found = components_of(values, tmp_path, 25)
+    found = components_of(values, tmp_path, most)
     assert found is not None
-    assert found.genes == 25
+    assert found.genes == most
     expected = u[:, :2] * lengths[:2]
     signs = np.sign((found.coordinates * expected).sum(axis=0))
     np.testing.assert_allclose(found.coordinates, expected * signs, atol=1e-4)
@@ -95,8 +95,10 @@ def test_components_are_those_of_the_most_variable_finite_genes(
     )
 
 
-def test_components_do_not_depend_on_blocks(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    values = np.random.default_rng(7).normal(size=(30, 40)).astype(np.float32)
+def test_components_do_not_depend_on_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.random.default_rng(7).normal(size=(50, 40)).astype(np.float32)
     whole = components_of(values, tmp_path)
     monkeypatch.setattr(overview, "_CELLS_AT_A_TIME", 4 * overview.MOST_GENES)
     parts = components_of(values, tmp_path)

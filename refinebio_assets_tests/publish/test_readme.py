@@ -44,7 +44,7 @@ def test_what_it_tells() -> None:
     for expected in (
         "# Gene-expression dataset 0123abc\n",
         "4 samples (3 MICROARRAY, 1 RNA-SEQ) of 3 experiments; DANIO_RERIO, HOMO_SAPIENS.",
-        "Made on 2026-11-21T10:30:05 UTC by refinebio_assets 0.1.0.",
+        "Its newest values are of 2026-11-21T10:30:05 UTC. Made by refinebio_assets 0.1.0.",
         "| `GSE1/GSE1.tsv` | expression values: 10 genes, 2 samples |",
         "| `<EXPERIMENT>/metadata_<EXPERIMENT>.tsv` |",
         "| `filtered_samples_metadata.tsv`, `.json` |",
@@ -86,10 +86,19 @@ def test_the_recipe_in_words(changes: dict[str, Any], expected: str) -> None:
 
 def test_warnings_are_told() -> None:
     check = DistributionCheck(0.25, 0.1, "GSM1 and GSM2 differ: 0.25.")
-    text = readme(replace(dataset(), check=check), replace(CONTENTS, warnings=["Look *here*"]))
-    assert "- **Warning**: GSM1 and GSM2 differ: 0.25." in text
+    told = replace(CONTENTS, warnings=["Look *here*", "GSM1 and GSM2 differ: 0.25."])
+    text = readme(replace(dataset(), check=check), told)
+    assert text.count("- **Warning**: GSM1 and GSM2 differ: 0.25.") == 1
     assert "- **Warning**: Look \\*here\\*" in text
     assert "statistic 0.25, p-value 0.1." in text
+
+
+def test_all_formats_are_told_of() -> None:
+    text = readme(dataset(formats=("tsv", "parquet", "h5ad")), CONTENTS)
+    assert "| `GSE1/GSE1.tsv`, `.parquet`, `.h5ad` | expression values: 10 genes" in text
+    assert 'polars.read_parquet("GSE1/GSE1.parquet")' in text
+    assert 'anndata.read_h5ad("GSE1/GSE1.h5ad")' in text
+    assert "h5ad" not in readme(dataset(), CONTENTS)
 
 
 def test_nothing_left_out_nothing_checked() -> None:
