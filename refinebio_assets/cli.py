@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -15,7 +15,16 @@ from rich.table import Table
 
 from refinebio_assets import __version__
 from refinebio_assets.cli_datasets import datasets
-from refinebio_assets.command import dagster_instance, err, errors_told, out, run, tell
+from refinebio_assets.command import (
+    dagster_instance,
+    err,
+    errors_told,
+    out,
+    run,
+    show,
+    shown,
+    tell,
+)
 from refinebio_assets.errors import RefinebioError
 
 if TYPE_CHECKING:
@@ -257,15 +266,11 @@ def cel_info(
     cels: Annotated[list[Path], typer.Argument(help="CEL files, gzip or not.")],
 ) -> None:
     """Say what CEL files are: format, chip, rows, columns, and what is wrong with them."""
-    from rich.console import Console
-
     from refinebio_assets.metadata.platforms import array_of_chip, chip_key
     from refinebio_assets.microarray.cel import read_cel, read_cel_header
 
-    table = Table()
-    shown = ("file", "format", "chip", "platform", "rows", "columns", "scanned")
-    for name in (*shown, "marked", "problems"):
-        table.add_column(name, overflow="fold")  # never cut short
+    columns = ("file", "format", "chip", "platform", "rows", "columns", "scanned")
+    table = shown(*columns, "marked", "problems")
     good = True
     for path in cels:
         told = ["–"] * 6
@@ -288,8 +293,7 @@ def cel_info(
             said = error.message.removeprefix(f"{path.name}: ")
             good, problem = False, f"{error.code}: {said}"
         table.add_row(*map(escape, (path.name, *told, marked or "–", problem)))
-    screen = out if out.is_terminal else Console(width=1_000)  # a file or a pipe has no edge
-    screen.print(table)
+    show(table)
     if not good:
         raise typer.Exit(1)
 
@@ -360,6 +364,46 @@ def normalise(
         table = normalised(read_matrix(matrix), numbers)
         write_matrix(table, output)
     err.print(f"{table.height:,} × {table.width - 1}, to the target {told} -> {output}")
+
+
+@app.command()
+def impute(
+    matrix: Annotated[
+        Path, typer.Argument(help="TSV or Parquet of genes × samples: first column ids.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write, of its kind.")],
+    rank: Annotated[int, typer.Option(help="Rank of the approximation.", min=1)] = 10,
+    engine: Annotated[
+        Literal["svd", "fancyimpute"],
+        typer.Option(help="fancyimpute is the original, to compare with."),
+    ] = "svd",
+) -> None:
+    """Impute the missing values of a matrix; stopped and called again, it goes on."""
+    from refinebio_assets.matrix.impute import Progress
+    from refinebio_assets.matrix.user_imputation import impute_file
+
+    def told(progress: Progress) -> None:
+        said = f"pass {progress.passes}"
+        if progress.iterations:
+            said += f": iteration {progress.iterations}, rank {progress.rank}"
+        if progress.iterations > 1:
+            said += f", change {progress.change:.1e}"
+        if progress.iterations_left is not None:
+            said += f", iterations left about {progress.iterations_left}"
+        err.print(said, highlight=False)
+
+    with errors_told():
+        done = impute_file(matrix, output, rank=rank, engine=engine, on_pass=told)
+    size = f"{done.genes:,} × {done.samples:,}"
+    if not done.missing:
+        err.print(f"nothing is missing: {size} as it was -> {output}")
+        return
+    if done.infinite:
+        err.print(f"{done.infinite:,} infinite values were taken as missing")
+    if not done.converged:
+        err.print(f"the values still changed after {done.iterations} iterations")
+    share = done.missing / (done.genes * done.samples)
+    err.print(f"{size}, {done.missing:,} values imputed ({share:.1%}) -> {output}")
 
 
 @app.command()

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from refinebio_assets.command import dagster_instance, err, errors_told, out, run
+from refinebio_assets.command import dagster_instance, err, errors_told, out, run, show, shown
 from refinebio_assets.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -74,12 +73,14 @@ def create(
         if selection.missing:
             err.print(f"{len(selection.missing):,} of those asked for have no values")
         record = record_of(storage, dataset)
-        if record is not None and record["status"] == "made":
+        there = zip_path(storage, dataset).exists()
+        if there and record is not None and record["status"] == "made":
             err.print("made before, of the same data")
         elif not queue:
             with dagster_instance() as instance:
                 register_datasets(instance, [dataset])
-                if not run(instance, "make_datasets", "dataset", [dataset]):
+                good = run(instance, "make_datasets", "dataset", [dataset])
+                if not (run(instance, "build_warehouse", "catalogue", []) and good):
                     raise typer.Exit(1)
     out.print(dataset if queue else str(zip_path(storage, dataset)), markup=False, highlight=False)
 
@@ -106,7 +107,7 @@ def forecast(
         )
         found = gene_loss(select_today(asked, storage), storage, by_sample=by_sample)
         what = "sample" if by_sample else "platform"
-        table = Table("matrix", what, "samples", "its genes", "genes it costs", "genes kept")
+        table = shown("matrix", what, "samples", "its genes", "genes it costs", "genes kept")
         for name, losses in found.items():
             for each in losses:
                 table.add_row(
@@ -117,7 +118,7 @@ def forecast(
                     f"{each.lost:,}",
                     f"{each.kept:,}",
                 )
-        out.print(table)
+        show(table)
 
 
 @datasets.command()
@@ -157,12 +158,14 @@ def list_datasets() -> None:
     from refinebio_assets.resources.storage import Storage
 
     storage = Storage()
-    table = Table("dataset", "status", "samples", "filtered", "asked for", "reason")
+    table = shown("dataset", "status", "samples", "filtered", "asked for", "reason")
     for name in requested_datasets(storage):
         row = dataset_row(storage, name)
-        told = (row.get("num_samples"), row.get("num_filtered"), row["requested_at"][:19])
-        table.add_row(name, row["status"], *map(str, told), row.get("reason") or "")
-    out.print(table)
+        counts = (str(row.get(each, "–")) for each in ("num_samples", "num_filtered"))
+        table.add_row(
+            name, row["status"], *counts, row["requested_at"][:19], row.get("reason") or ""
+        )
+    show(table)
 
 
 def _recipe(

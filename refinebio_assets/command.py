@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from refinebio_assets.errors import RefinebioError
 
@@ -18,6 +19,19 @@ if TYPE_CHECKING:
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
+
+
+def shown(*columns: str) -> Table:
+    """An empty table whose cells are never cut short."""
+    table = Table()
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def show(table: Table) -> None:
+    """Print a table: as wide as the terminal, or, to a file or a pipe, as wide as it is."""
+    (out if out.is_terminal else Console(width=1_000)).print(table)
 
 
 @contextmanager

@@ -12,10 +12,12 @@ import dagster as dg
 from refinebio_assets.dispatch import Limits, Work, cut_batches
 from refinebio_assets.errors import RefinebioError
 from refinebio_assets.jobs import (
+    datasets_job,
     experiments_job,
     platforms_job,
     reference_job,
     survey_job,
+    targets_job,
     warehouse_job,
 )
 from refinebio_assets.partitions import RANGE_END, RANGE_START, range_tags
@@ -26,7 +28,15 @@ from refinebio_assets.resources.warehouse import Warehouse
 
 EVERY_MINUTE = 60
 CHANGING_JOBS = tuple(
-    job.name for job in (experiments_job, survey_job, reference_job, platforms_job)
+    job.name
+    for job in (
+        experiments_job,
+        survey_job,
+        reference_job,
+        platforms_job,
+        targets_job,
+        datasets_job,
+    )
 )
 
 # Samples that wait, and those made with another reference than there is now.

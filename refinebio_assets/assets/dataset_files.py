@@ -348,7 +348,10 @@ def _plots(
         safe = file_name(group)
         panels = {
             title: Histograms(dict(zip(made.samples, shown.heights, strict=True)), shown.edges)
-            for title, shown in (("before", made.before), ("after", made.after))
+            for title, shown in (
+                ("before normalisation", made.before),
+                ("after normalisation", made.after),
+            )
             if shown is not None
         }
         plots[f"{safe}_distributions"] = distributions(panels)

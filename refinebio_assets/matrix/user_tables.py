@@ -105,10 +105,15 @@ def write_target_of(table: pl.DataFrame, path: Path) -> int:
 
 
 def write_matrix(table: pl.DataFrame, path: Path) -> None:
-    """Write a TSV, whole or not at all; missing values are empty."""
+    """Write a TSV, whole or not at all, gzip if it is named so; missing values are empty."""
     aside = path.with_name(f".{path.name}.part")
     try:
-        table.write_csv(aside, separator="\t")
+        table.write_csv(
+            aside,
+            separator="\t",
+            compression="gzip" if path.suffix == ".gz" else "uncompressed",
+            check_extension=False,
+        )
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

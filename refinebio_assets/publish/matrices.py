@@ -6,7 +6,8 @@ are kept, in the order of the first sample's; samples are quantile-normalised, a
 scaled over the group. Where refine.bio leaves it open or errs:
 
 - A gene of which a sample has no value is not among that sample's genes. What log2 makes of
-  zeros (-inf) and of negative values (missing) stays in the matrix.
+  negative values (missing) stays in the matrix, and so does that of zeros (-inf), unless
+  quantile normalisation gives it the target's smallest value.
 - In a group of several organisms each sample is brought to its own organism's target.
 - Samples that cannot be used are left out with the reason.
 

@@ -282,7 +282,7 @@ def _checks(metadata: DatasetMetadata, contents: Contents) -> str:
 
 def _columns() -> str:
     rows = [
-        ("`refinebio_accession_code`", "the sample, as in the header of the matrix"),
+        ("`refinebio_accession_code`", "the sample, as matrix and files name it"),
         ("`experiment_accession`", "the experiment under which it was asked for"),
         (
             "`refinebio_sex`, `refinebio_age`, …",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from refinebio_assets import __version__
 from refinebio_assets.errors import InvalidRequest, MissingTarget
 from refinebio_assets.publish.recipe import ALL_SAMPLES, Recipe
 from refinebio_assets.resources.qn_targets import BuiltTarget, newest_target
@@ -25,12 +26,14 @@ LISTED = 20
 ID_LENGTH = 32
 NOT_PROCESSED = "It has not been processed."
 
-# What the values of a sample were made from. tximport looks at all samples of an experiment,
+# What the values of a sample were made from, and when: Salmon's are not the same to the last
+# digit when it runs again. tximport looks at all samples of an experiment,
 # so a sample's counts depend on all of them.
 _VERSIONS = """
 WITH counted AS (
     SELECT experiment, organism, sample,
-           concat_ws(',', array_to_string(raw_sha256, '+'), index_sha256, salmon_version) AS made_of
+           concat_ws(',', array_to_string(raw_sha256, '+'), index_sha256, salmon_version,
+                     epoch_us(recorded_at)) AS made_of
     FROM quantifications
 ), together AS (
     SELECT experiment, organism,
@@ -38,7 +41,8 @@ WITH counted AS (
     FROM counted GROUP BY ALL
 )
 SELECT experiment, sample, organism, 'MICROARRAY' AS technology, platform,
-       concat_ws(',', raw_sha256, annotation_sha256, method, engine) AS version, recorded_at
+       concat_ws(',', raw_sha256, annotation_sha256, method, engine, epoch_us(recorded_at))
+           AS version, recorded_at
 FROM arrays
 UNION ALL
 SELECT q.experiment, q.sample, q.organism, 'RNA-SEQ', s.platform,
@@ -100,6 +104,7 @@ class Selection:
     def versions(self) -> dict[str, str]:
         """What the dataset depends on: a name for people -> its version."""
         return {
+            "refinebio_assets": __version__,
             "metadata": self.metadata_version,
             **{f"sample {each.sample}": each.version for each in self.samples},
             **{
@@ -185,7 +190,8 @@ def _refuse_unknown(database: duckdb.DuckDBPyConnection) -> None:
     ).fetchall()
     if unknown:
         listed = ", ".join(name for (name,) in unknown[:LISTED])
-        raise InvalidRequest(f"{len(unknown)} samples are not known: {listed}.")
+        more = ", …" if len(unknown) > LISTED else ""
+        raise InvalidRequest(f"Samples that are not known ({len(unknown)}): {listed}{more}.")
 
 
 def _with_values(database: duckdb.DuckDBPyConnection) -> list[SelectedSample]:
