@@ -1,0 +1,82 @@
+"""How far an imputation has come, in memory and as a file that outlives the process.
+
+Not here: what is done with it.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from refinebio_assets.matrix.low_rank import Factors, Reals
+
+
+@dataclass
+class State:
+    """Between two passes.
+
+    Attributes
+    ----------
+    basis
+        (genes, width): estimates of the filled matrix's right singular vectors.
+    next_rank
+        So many of them are good enough for the next fill; None: a further pass is needed.
+    fill
+        What the missing cells hold; None is 0.
+    repeats
+        Passes since the fill was replaced.
+    changes
+        Of each replacement: the fill's squared change over its square; infinite from 0.
+    """
+
+    basis: Reals
+    next_rank: int | None = None
+    fill: Factors | None = None
+    passes: int = 0
+    repeats: int = 0
+    changes: list[float] = field(default_factory=list)
+    converged: bool = False
+
+
+def save(state: State, path: Path, identity: str) -> None:
+    """Write the state, whole or not at all; `identity` is of the matrix and the settings."""
+    aside = path.with_name(f"{path.name}.part")
+    fill = {} if state.fill is None else {"samples": state.fill.samples, "genes": state.fill.genes}
+    with aside.open("wb") as file:
+        np.savez(
+            file,
+            allow_pickle=False,
+            identity=np.array(identity),
+            basis=state.basis,
+            counts=np.array([state.next_rank or 0, state.passes, state.repeats]),
+            changes=np.array(state.changes, np.float64),
+            converged=np.array(state.converged),
+            **fill,
+        )
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def restored(path: Path, identity: str) -> State | None:
+    """The state that was saved there; None if there is none, or one of something else."""
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            if str(saved["identity"]) != identity:
+                return None
+            rank, passes, repeats = saved["counts"].tolist()
+            return State(
+                basis=saved["basis"],
+                next_rank=rank or None,
+                fill=Factors(saved["samples"], saved["genes"]) if "samples" in saved else None,
+                passes=passes,
+                repeats=repeats,
+                changes=saved["changes"].tolist(),
+                converged=bool(saved["converged"]),
+            )
+    except (FileNotFoundError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        return None
