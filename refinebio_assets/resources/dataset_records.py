@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from refinebio_assets.resources.dataset_selection import Selection
+from refinebio_assets.resources.dataset_selection import Selection, list_samples
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,8 +26,7 @@ def read_records(
 
     recipe = selection.recipe
     wanted = [(each, name) for each, names in recipe.samples.items() for name in names]
-    database.execute("CREATE TEMP TABLE asked (experiment VARCHAR, sample VARCHAR)")
-    database.executemany("INSERT INTO asked VALUES (?, ?)", wanted)
+    list_samples(database, "asked", wanted)
     members: dict[str, list[str]] = defaultdict(list)
     for row in _rows(
         database,

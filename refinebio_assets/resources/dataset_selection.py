@@ -147,15 +147,11 @@ def select(recipe: Recipe, database: duckdb.DuckDBPyConnection, storage: Storage
     MissingTarget
         An organism has no quantile-normalisation target, and the recipe wants one.
     """
-    database.execute("CREATE TEMP TABLE wanted (experiment VARCHAR, sample VARCHAR, place INTEGER)")
     named = _expanded(recipe, database)
     rows = [(experiment, sample) for experiment, names in named.items() for sample in names]
     if not rows:
         raise InvalidRequest("The dataset names no sample that is processed.")
-    database.executemany(
-        "INSERT INTO wanted VALUES (?, ?, ?)",
-        [(experiment, sample, place) for place, (experiment, sample) in enumerate(rows)],
-    )
+    list_samples(database, "wanted", rows)
     _refuse_unknown(database)
     samples = _with_values(database)
     missing = _without_values(database, {each.sample for each in samples})
@@ -164,6 +160,21 @@ def select(recipe: Recipe, database: duckdb.DuckDBPyConnection, storage: Storage
     targets = _targets(organisms, storage) if wants else {}
     complete = Recipe(**{**vars(recipe), "samples": named})
     return Selection(complete, samples, missing, targets, _metadata_version(database))
+
+
+def list_samples(
+    database: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[str, str]]
+) -> None:
+    """Put experiments and samples into a temporary table, with their place in the list."""
+    import polars as pl
+
+    from refinebio_assets.matrix.expression import ArrowStream
+
+    columns = {"experiment": pl.String, "sample": pl.String}
+    frame = pl.DataFrame(rows, schema=columns, orient="row").with_row_index("place")
+    database.register("listed", ArrowStream(frame))
+    database.execute(f"CREATE TEMP TABLE {table} AS SELECT * FROM listed")  # noqa: S608
+    database.unregister("listed")
 
 
 def _expanded(recipe: Recipe, database: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, ...]]:

@@ -173,6 +173,27 @@ def test_by_species_leaves_out_who_shares_no_gene(ready: Laboratory) -> None:
     assert "hgu133a" in forecast.output
 
 
+def test_a_sample_of_two_experiments(ready: Laboratory, chip: Chip) -> None:
+    """By experiment it is in both matrices; by species once."""
+    rows = [
+        _row(experiment, sample, f"{sample}.CEL", "MICROARRAY", "0")
+        for experiment, samples in (("LAB-C", ["a1", "b1"]), ("LAB-D", ["b1", "b2"]))
+        for sample in samples
+    ]
+    sheet = write_sheet(ready.inputs / "shared.tsv", rows)
+    register_experiments(ready.instance, register_sample_sheet(ready.storage, str(sheet)))
+    ready.process("LAB-C", "LAB-D")
+    ready.ask("SELECT 1")
+    both = ("--experiment", "LAB-C", "--experiment", "LAB-D")
+    archive = create(*both)
+    first, second = (table(archive, f"{name}/{name}.tsv") for name in ("LAB-C", "LAB-D"))
+    assert (first.columns[1:], second.columns[1:]) == (["a1", "b1"], ["b1", "b2"])
+    assert first["b1"].equals(second["b1"])
+    assert json.loads(archive.read("aggregated_metadata.json"))["num_samples"] == 3
+    together = create(*both, "--aggregate-by", "SPECIES")
+    assert table(together, f"{ORGANISM}/{ORGANISM}.tsv").columns == ["Gene", "a1", "b1", "b2"]
+
+
 def test_quant_files_alone(ready: Laboratory) -> None:
     archive = create("--experiment", "LAB-R", "--quant-sf-only")
     folder = ready.storage.quant_folder("LAB-R", "r1")
