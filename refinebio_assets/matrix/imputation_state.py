@@ -5,7 +5,6 @@ Not here: what is done with it.
 
 from __future__ import annotations
 
-import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from refinebio_assets.matrix.low_rank import Factors, Reals
+from refinebio_assets.whole_file import whole_file
 
 
 @dataclass
@@ -44,9 +44,8 @@ class State:
 
 def save(state: State, path: Path, identity: str) -> None:
     """Write the state, whole or not at all; `identity` is of the matrix and the settings."""
-    aside = path.with_name(f"{path.name}.part")
     fill = {} if state.fill is None else {"samples": state.fill.samples, "genes": state.fill.genes}
-    with aside.open("wb") as file:
+    with whole_file(path) as aside, aside.open("xb") as file:
         np.savez(
             file,
             allow_pickle=False,
@@ -57,9 +56,6 @@ def save(state: State, path: Path, identity: str) -> None:
             converged=np.array(state.converged),
             **fill,
         )
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def restored(path: Path, identity: str) -> State | None:

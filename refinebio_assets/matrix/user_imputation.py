@@ -27,6 +27,7 @@ from refinebio_assets.matrix.impute import (
 from refinebio_assets.matrix.low_rank import Reals
 from refinebio_assets.matrix.missing_cells import find_missing
 from refinebio_assets.matrix.user_tables import read_matrix, write_matrix
+from refinebio_assets.whole_file import whole_file
 
 Engine = Literal["svd", "fancyimpute"]
 
@@ -183,9 +184,5 @@ def _read_parquet(path: Path) -> pl.DataFrame:
 
 
 def _write_parquet(table: pl.DataFrame, path: Path) -> None:
-    aside = path.with_name(f".{path.name}.part")
-    try:
+    with whole_file(path) as aside:
         table.write_parquet(aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from refinebio_assets.compression import DamagedGzip, TooLarge, read_whole
 from refinebio_assets.errors import InvalidExpressionTable, RawFileMissing
 from refinebio_assets.matrix.quantile import apply_target, determine_target, write_target
+from refinebio_assets.whole_file import whole_file
 
 MOST_BYTES: Final = 16 << 30
 _MISSING: Final = ["", "NA", "NaN", "nan", "null"]
@@ -95,25 +96,17 @@ def write_target_of(table: pl.DataFrame, path: Path) -> int:
         target = determine_target(samples())
     except ValueError as error:
         raise InvalidExpressionTable(f"{error}") from None
-    aside = path.with_name(f".{path.name}.part")
-    try:
+    with whole_file(path) as aside:
         write_target(aside, target)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
     return len(target)
 
 
 def write_matrix(table: pl.DataFrame, path: Path) -> None:
     """Write a TSV, whole or not at all, gzip if it is named so; missing values are empty."""
-    aside = path.with_name(f".{path.name}.part")
-    try:
+    with whole_file(path) as aside:
         table.write_csv(
             aside,
             separator="\t",
             compression="gzip" if path.suffix == ".gz" else "uncompressed",
             check_extension=False,
         )
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -7,8 +7,6 @@ them (`scan`).
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from refinebio_assets.errors import InvalidProbeAnnotation
+from refinebio_assets.whole_file import whole_file
 
 PROBE_LENGTH: Final = 25  # bases; probes of another length have no place in SCAN's design
 MOST_ROWS: Final = 1 << 24  # of a table; the largest expression arrays have 7 million probes
@@ -207,15 +206,8 @@ def _names(codes: NDArray[np.int32], names: list[str]) -> pl.Series:
 
 
 def _write(path: Path, table: pl.DataFrame, metadata: dict[str, str]) -> None:
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with aside.open("xb") as file:
-            table.write_parquet(file, metadata=dict(metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with whole_file(path) as aside, aside.open("xb") as file:
+        table.write_parquet(file, metadata=dict(metadata))
 
 
 def read_probe_table(path: Path) -> ProbeTable:

@@ -15,6 +15,7 @@ from refinebio_assets.errors import InvalidCel, RefinebioError
 from refinebio_assets.microarray.array_model import ArrayModel
 from refinebio_assets.microarray.cel import read_cel
 from refinebio_assets.microarray.scan import DECIMALS
+from refinebio_assets.whole_file import whole_file
 
 _CEL = re.compile(r"\.cel(\.gz)?\Z", re.IGNORECASE)
 
@@ -57,9 +58,5 @@ def write_columns(
 ) -> None:
     """Write a TSV: id, then one column per array, to 8 decimals; whole or not at all."""
     table = pl.DataFrame({"id": names, **arrays})
-    aside = path.with_name(f".{path.name}.part")
-    try:
+    with whole_file(path) as aside:
         table.write_csv(aside, separator="\t", float_precision=DECIMALS)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -8,10 +8,7 @@ Salmon, and deciding which samples belong together.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +21,7 @@ from numpy.typing import NDArray
 
 from refinebio_assets.compression import DamagedGzip, TooLarge, read_whole
 from refinebio_assets.errors import InvalidQuantification, InvalidReference
+from refinebio_assets.whole_file import whole_file
 
 Matrix = NDArray[np.float64]
 
@@ -438,16 +436,8 @@ def write_tsv(path: Path, genes: Sequence[str], samples: Sequence[str], matrix: 
     for name in (*genes, *samples):
         if "\t" in name or "\n" in name or "\r" in name:
             raise ValueError(f"A tab or line break in {name!r}")
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with aside.open("xb") as file:
-            _write_rows(file, genes, samples, matrix)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            aside.unlink()
+    with whole_file(path) as aside, aside.open("xb") as file:
+        _write_rows(file, genes, samples, matrix)
 
 
 def _write_rows(
