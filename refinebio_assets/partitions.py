@@ -30,6 +30,17 @@ def range_tags(first: str, last: str) -> dict[str, str]:
     return {RANGE_START: first, RANGE_END: last}
 
 
+def needs_some_of(asset: str) -> dg.AssetDep:
+    """An arrow to an asset of other partitions, of which Dagster cannot know the ones needed.
+
+    To Dagster no particular partition is depended on; without this, it would take those of the
+    same names. What is missing is found when the work is done, and waited for.
+    """
+    return dg.AssetDep(
+        asset, partition_mapping=dg.SpecificPartitionsPartitionMapping(partition_keys=[])
+    )
+
+
 def register_experiments(instance: dg.DagsterInstance, surveyed: Iterable[Experiment]) -> list[str]:
     """Add experiments as partitions; return the keys that are new, in the order added."""
     wave = sorted(

@@ -14,7 +14,7 @@ from refinebio_assets.assets import previews
 from refinebio_assets.assets.dataset_files import MadeDataset, make_dataset
 from refinebio_assets.assets.stage import as_error
 from refinebio_assets.errors import InvalidRequest, RefinebioError
-from refinebio_assets.partitions import datasets
+from refinebio_assets.partitions import datasets, needs_some_of
 from refinebio_assets.resources.dataset_selection import changes, select
 from refinebio_assets.resources.datasets import RECORD, dataset_folder, request_of
 from refinebio_assets.resources.storage import Storage, move_file
@@ -22,13 +22,7 @@ from refinebio_assets.resources.warehouse import Warehouse
 
 
 @dg.asset(
-    deps=[
-        "warehouse",
-        dg.AssetDep(
-            "qn_target",
-            partition_mapping=dg.SpecificPartitionsPartitionMapping(partition_keys=[]),
-        ),
-    ],
+    deps=["warehouse", needs_some_of("qn_target")],
     group_name="datasets",
     kinds={"zip"},
     partitions_def=datasets,

@@ -19,7 +19,7 @@ from refinebio_assets.assets.rnaseq import count_genes, quantify_transcripts
 from refinebio_assets.assets.stage import ExperimentsConfig, Stage, Toolbox, as_error
 from refinebio_assets.assets.survey import survey_experiment
 from refinebio_assets.errors import RefinebioError
-from refinebio_assets.partitions import EXPERIMENTS_PER_RUN, experiments
+from refinebio_assets.partitions import EXPERIMENTS_PER_RUN, experiments, needs_some_of
 from refinebio_assets.resources.downloads import Downloads
 from refinebio_assets.resources.http import Http
 from refinebio_assets.resources.r import R
@@ -38,17 +38,6 @@ STAGES: dict[str, Stage] = {
     "transcript_quantification": quantify_transcripts,
     "gene_counts": count_genes,
 }
-
-
-def of_its_samples(asset: str) -> dg.AssetDep:
-    """An arrow to an asset of the reference tier.
-
-    Which organisms and arrays an experiment needs is in its samples, which Dagster cannot ask:
-    to it no particular partition is depended on. A sample whose reference is missing waits.
-    """
-    return dg.AssetDep(
-        asset, partition_mapping=dg.SpecificPartitionsPartitionMapping(partition_keys=[])
-    )
 
 
 SPECS = [
@@ -72,7 +61,7 @@ SPECS = [
     ),
     dg.AssetSpec(
         "microarray_expression",
-        deps=["raw_samples", of_its_samples("probe_annotation")],
+        deps=["raw_samples", needs_some_of("probe_annotation")],
         group_name="microarray",
         kinds={"parquet"},
         skippable=True,
@@ -85,8 +74,8 @@ SPECS = [
         "transcript_quantification",
         deps=[
             "raw_samples",
-            of_its_samples("salmon_index_short"),
-            of_its_samples("salmon_index_long"),
+            needs_some_of("salmon_index_short"),
+            needs_some_of("salmon_index_long"),
         ],
         group_name="rnaseq",
         kinds={"salmon"},
@@ -98,7 +87,7 @@ SPECS = [
     ),
     dg.AssetSpec(
         "gene_counts",
-        deps=["transcript_quantification", of_its_samples("gene_map")],
+        deps=["transcript_quantification", needs_some_of("gene_map")],
         group_name="rnaseq",
         kinds={"parquet"},
         skippable=True,

@@ -16,7 +16,7 @@ from refinebio_assets.assets import previews
 from refinebio_assets.assets.reference_files import NETWORK_RETRIES, fetch_named
 from refinebio_assets.errors import MissingIndex
 from refinebio_assets.metadata.platforms import find_array, is_bead_array
-from refinebio_assets.partitions import platforms
+from refinebio_assets.partitions import needs_some_of, platforms
 from refinebio_assets.resources.annotations import RECORD
 from refinebio_assets.resources.downloads import Downloads
 from refinebio_assets.resources.references import (
@@ -35,12 +35,7 @@ if TYPE_CHECKING:
 
 
 @dg.asset(
-    deps=[
-        dg.AssetDep(
-            "transcriptome",
-            partition_mapping=dg.SpecificPartitionsPartitionMapping(partition_keys=[]),
-        )
-    ],
+    deps=[needs_some_of("transcriptome")],
     group_name="reference",
     kinds={"parquet"},
     partitions_def=platforms,
