@@ -392,6 +392,20 @@ class MissingTarget(RefinebioError):
     remedy = "Materialize the organism's qn_target, or leave quantile normalisation out."
 
 
+class UnknownCompendium(RefinebioError):
+    """There is no such compendium, or no such release of it."""
+
+    code = "unknown_compendium"
+    remedy = "Materialize normalized_compendium for the organism, or name another release."
+
+
+class AlreadyPublished(RefinebioError):
+    """Another run has published what is never changed once it is there: a release."""
+
+    code = "already_published"
+    remedy = "Run it again: the next number is taken."
+
+
 class InvalidRequest(RefinebioError):
     """A dataset was asked for that cannot be made."""
 

@@ -295,6 +295,92 @@ DATASETS = Table(
     ),
 )
 
+COMPENDIUM = _text("organism", "Organism after which the compendium is called")
+RELEASE = Column("version", "INTEGER", "Number of the release, from 1")
+
+COMPENDIA = Table(
+    "compendia",
+    "Releases of compendia: all samples of an organism, put together. Releases never change.",
+    (
+        COMPENDIUM,
+        RELEASE,
+        _text("kind", "normalized (one imputed matrix) or rnaseq (quant.sf files)"),
+        Column("is_current", "BOOLEAN", "Whether it is the newest of its kind"),
+        Column("organisms", "VARCHAR[]", "Organisms of its samples"),
+        Column("num_samples", "INTEGER", "Samples in it", "samples"),
+        Column("num_experiments", "INTEGER", "Experiments that they are from"),
+        Column("num_genes", "INTEGER", "Genes of the matrix", "genes"),
+        Column("num_left_out", "INTEGER", "Samples that were left out", "samples"),
+        Column("percent_imputed", "DOUBLE", "Share of the values that are imputed", "%"),
+        Column("held_out_rmse", "DOUBLE", "Error of imputation, on hidden values", "log2"),
+        _text("engine", "What imputed: svd, fancyimpute or none"),
+        Column("target_version", "INTEGER", "Quantile-normalisation target of its values"),
+        Column("num_bytes", "BIGINT", "Size of the zip", "bytes"),
+        _text("sha256", "SHA-256 of the zip"),
+        _text("file", "The zip, relative to REFINEBIO_HOME"),
+        *LINEAGE,
+    ),
+)
+
+COMPENDIUM_SAMPLES = Table(
+    "compendium_samples",
+    "The samples of each release of a normalized compendium.",
+    (
+        COMPENDIUM,
+        RELEASE,
+        SAMPLE,
+        EXPERIMENT,
+        _text("sample_organism", "Organism of the sample; of the same genus"),
+        _text("technology", "MICROARRAY or RNA-SEQ"),
+        _text("platform", "Platform of the sample"),
+        Column("percent_imputed", "DOUBLE", "Share of its values that are imputed", "%"),
+        Column("percent_zero_restored", "DOUBLE", "Share of its values that are counts of 0", "%"),
+        _text("data_version", "What its values were made from, as one text"),
+        Column("block", "INTEGER", "Block of samples that it lies in"),
+        Column("position", "INTEGER", "Place within the block, from 0"),
+    ),
+)
+
+COMPENDIUM_GENES = Table(
+    "compendium_genes",
+    "The genes of each release of a normalized compendium, and how sure imputed values are.",
+    (
+        COMPENDIUM,
+        RELEASE,
+        _text("gene", "Ensembl gene id (or the reference's own id)"),
+        Column("percent_imputed", "DOUBLE", "Share of its values that are imputed", "%"),
+        Column("num_hidden", "INTEGER", "Measured values that were hidden to test imputation"),
+        Column("held_out_rmse", "DOUBLE", "Error of their imputation", "log2"),
+        Column("standard_deviation", "DOUBLE", "Of the hidden values: the error of a mean", "log2"),
+    ),
+)
+
+COMPENDIUM_LEFT_OUT = Table(
+    "compendium_left_out",
+    "The samples that are not in a release of a normalized compendium, and why.",
+    (
+        COMPENDIUM,
+        RELEASE,
+        SAMPLE,
+        EXPERIMENT,
+        _text("rule", "single_cell, withdrawn, failed_check, reviewed, or values"),
+        _text("reason", "Why, in words"),
+    ),
+)
+
+COMPENDIUM_EXPRESSION = Table(
+    "compendium_expression",
+    "Values of normalized compendia: one row per gene and sample of a release.",
+    (
+        COMPENDIUM,
+        RELEASE,
+        _text("gene", "Ensembl gene id (or the reference's own id)"),
+        SAMPLE,
+        Column("value", "FLOAT", "log2 scale, quantile-normalised to the organism's target"),
+        _text("origin", "measured, imputed, zero restored (a count of 0), or missing"),
+    ),
+)
+
 EXPRESSION = Table(
     "expression",
     "Expression values: one row per gene and sample. RNA-seq: tximport lengthScaledTPM. "
@@ -380,6 +466,11 @@ CATALOGUE = (
     PLATFORMS,
     QN_TARGETS,
     DATASETS,
+    COMPENDIA,
+    COMPENDIUM_SAMPLES,
+    COMPENDIUM_GENES,
+    COMPENDIUM_LEFT_OUT,
+    COMPENDIUM_EXPRESSION,
     GENES,
     PROCESSORS,
 )

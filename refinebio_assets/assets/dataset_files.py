@@ -77,7 +77,7 @@ def make_dataset(
     from refinebio_assets.publish.metadata_files import DatasetMetadata, write_metadata
     from refinebio_assets.publish.readme import license_text, readme
 
-    experiments, known = read_records(selection, database)
+    experiments, known = read_records(selection.recipe, database)
     folder = scratch / "files"
     if selection.recipe.quant_sf_only:
         delivery = _copy_quant_files(selection, quant_folders(database), storage, folder)

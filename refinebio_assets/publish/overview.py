@@ -108,12 +108,18 @@ class Components:
     shares
         (2,) of the variance that each component explains, of that of the genes used.
     genes
-        How many genes were used.
+        (used,) the genes that were used, by number.
+    means
+        (used,) of those genes.
+    axes
+        (used, 2) their weights: another sample's coordinates are (values - means) @ axes.
     """
 
     coordinates: Floats
     shares: Floats
-    genes: int
+    genes: NDArray[np.intp]
+    means: Floats
+    axes: Floats
 
 
 def principal_components(
@@ -152,4 +158,4 @@ def principal_components(
         explained, axes = np.maximum(ascending[::-1], 0), weights[:, :-3:-1]
     axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), [0, 1]] < 0, -1, 1)
     coordinates = np.concatenate([(values[at : at + step] - means) @ axes for at in starts])
-    return Components(coordinates, explained[:2] / explained.sum(), len(chosen))
+    return Components(coordinates, explained[:2] / explained.sum(), chosen, means, axes)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from refinebio_assets.resources.dataset_selection import Selection, list_samples
+from refinebio_assets.resources.dataset_selection import list_samples
 
 if TYPE_CHECKING:
     import duckdb
 
+    from refinebio_assets.publish.recipe import Recipe
     from refinebio_assets.publish.records import ExperimentRecord, SampleRecord
 
 Key = tuple[str, str]
 
 
 def read_records(
-    selection: Selection, database: duckdb.DuckDBPyConnection
+    recipe: Recipe, database: duckdb.DuckDBPyConnection
 ) -> tuple[list[ExperimentRecord], dict[Key, SampleRecord]]:
     """The experiments, in the recipe's order, and the samples by experiment and accession.
 
@@ -24,7 +25,6 @@ def read_records(
     """
     from refinebio_assets.publish.records import experiment_record, sample_record
 
-    recipe = selection.recipe
     wanted = [(each, name) for each, names in recipe.samples.items() for name in names]
     list_samples(database, "asked", wanted)
     members: dict[str, list[str]] = defaultdict(list)

@@ -29,7 +29,7 @@ NOT_PROCESSED = "It has not been processed."
 # What the values of a sample were made from, and when: Salmon's are not the same to the last
 # digit when it runs again. tximport looks at all samples of an experiment,
 # so a sample's counts depend on all of them.
-_VERSIONS = """
+SAMPLE_VERSIONS = """
 WITH counted AS (
     SELECT experiment, organism, sample,
            concat_ws(',', array_to_string(raw_sha256, '+'), index_sha256, salmon_version,
@@ -159,7 +159,7 @@ def select(recipe: Recipe, database: duckdb.DuckDBPyConnection, storage: Storage
     wants = recipe.quantile_normalize and not recipe.quant_sf_only
     targets = _targets(organisms, storage) if wants else {}
     complete = Recipe(**{**vars(recipe), "samples": named})
-    return Selection(complete, samples, missing, targets, _metadata_version(database))
+    return Selection(complete, samples, missing, targets, metadata_version(database))
 
 
 def list_samples(
@@ -208,7 +208,7 @@ def _refuse_unknown(database: duckdb.DuckDBPyConnection) -> None:
 def _with_values(database: duckdb.DuckDBPyConnection) -> list[SelectedSample]:
     rows = database.execute(
         f"SELECT v.sample, v.experiment, v.organism, v.technology, v.platform, v.version, "  # noqa: S608
-        f"v.recorded_at FROM wanted JOIN ({_VERSIONS}) AS v USING (experiment, sample) "
+        f"v.recorded_at FROM wanted JOIN ({SAMPLE_VERSIONS}) AS v USING (experiment, sample) "
         "QUALIFY row_number() OVER (PARTITION BY v.sample ORDER BY place) = 1 ORDER BY place"
     ).fetchall()
     return [SelectedSample(*row) for row in rows]
@@ -240,7 +240,7 @@ def _targets(organisms: Iterable[str], storage: Storage) -> dict[str, BuiltTarge
     return found
 
 
-def _metadata_version(database: duckdb.DuckDBPyConnection) -> str:
+def metadata_version(database: duckdb.DuckDBPyConnection) -> str:
     """Of all that is said of the wanted samples and their experiments, but when it was read."""
     digest = hashlib.sha256()
     for question in (

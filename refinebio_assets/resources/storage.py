@@ -23,7 +23,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from refinebio_assets.errors import DiskFull
+from refinebio_assets.errors import AlreadyPublished, DiskFull
 from refinebio_assets.metadata.accessions import valid_accession
 from refinebio_assets.metadata.organisms import organism_name
 
@@ -154,18 +154,42 @@ class Storage(dg.ConfigurableResource):
         An earlier folder of that name is replaced. Killed between the two renames, the
         folder is absent, never half there.
         """
+        with self._filled_folder() as staged:
+            yield staged
+            _sync_below(staged)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            if final.exists():
+                final.rename(staged.with_name("old"))
+            staged.rename(final)
+            _sync(final.parent)
+
+    @contextmanager
+    def publish_new_folder(self, final: Path) -> Iterator[Path]:
+        """Yield an empty folder to fill; it becomes `final`, which is never replaced.
+
+        Raises
+        ------
+        AlreadyPublished
+            There is one of that name meanwhile.
+        """
+        with self._filled_folder() as staged:
+            yield staged
+            _sync_below(staged)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                staged.rename(final)  # fails where there is a folder that is not empty
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise AlreadyPublished(f"{final} is there already.") from error
+                raise
+            _sync(final.parent)
+
+    @contextmanager
+    def _filled_folder(self) -> Iterator[Path]:
         with self.staging() as folder:
             staged = folder / "new"
             staged.mkdir()
             yield staged
-            for path in staged.rglob("*"):
-                if path.is_file():
-                    _sync(path)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            if final.exists():
-                final.rename(folder / "old")
-            staged.rename(final)
-            _sync(final.parent)
 
     def write_json(self, final: Path, content: dict[str, Any]) -> None:
         """Publish a small JSON document."""
@@ -207,6 +231,12 @@ def disk_full_named(where: Path) -> Iterator[None]:
 
 def _sample(name: str) -> str:
     return valid_accession(name, what="sample")
+
+
+def _sync_below(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            _sync(path)
 
 
 def _sync(path: Path) -> None:

@@ -26,6 +26,7 @@ from refinebio_assets.resources.references import (
     transcriptome_record,
 )
 from refinebio_assets.resources.storage import Storage
+from refinebio_assets.resources.warehouse_compendia import fill_compendia
 from refinebio_assets.resources.warehouse_queries import MACROS, TABLES, VIEWS
 from refinebio_assets.tables import (
     CATALOGUE,
@@ -122,6 +123,7 @@ def _fill(database: duckdb.DuckDBPyConnection, storage: Storage) -> None:
     _fill_references(database, storage)
     _fill_targets(database, storage)
     _fill_datasets(database, storage)
+    fill_compendia(database, storage)
     for macro in MACROS:
         database.execute(macro)
 
