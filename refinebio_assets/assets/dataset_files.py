@@ -5,21 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refinebio_assets import __version__
-from refinebio_assets.assets.progress import Log, Progress
+from refinebio_assets.assets.progress import Log, by_stage
 from refinebio_assets.errors import NothingToDeliver
 from refinebio_assets.resources.dataset_records import Key, quant_folders, read_records
-from refinebio_assets.resources.dataset_selection import SelectedSample, Selection
+from refinebio_assets.resources.dataset_selection import Selection
 from refinebio_assets.resources.storage import Storage
 
 if TYPE_CHECKING:
     import duckdb
-    import polars as pl
 
     from refinebio_assets.publish.archive import Shape
     from refinebio_assets.publish.matrices import Assembled
@@ -153,6 +152,7 @@ def _assemble(
 ) -> _Delivery:
     from refinebio_assets.publish.matrices import GroupSample, assemble
     from refinebio_assets.publish.metadata_files import file_name
+    from refinebio_assets.publish.sample_frame import sample_frame
 
     delivery = _Delivery()
     h5ad = "h5ad" in selection.recipe.formats
@@ -163,6 +163,7 @@ def _assemble(
             for each in samples
         ]
         safe = file_name(group)
+        records = ((each.experiment, known[each.experiment, each.sample]) for each in samples)
         log(f"{group}: {len(wanted):,} samples")
         (folder / safe).mkdir(parents=True, exist_ok=True)
         try:
@@ -173,8 +174,8 @@ def _assemble(
                 targets=targets,
                 folder=folder / safe,
                 scratch=scratch,
-                described=_described(samples, known) if h5ad else None,
-                on_progress=_telling(group, log),
+                described=sample_frame(records) if h5ad else None,
+                on_progress=by_stage(group, log),
             )
         except NothingToDeliver as error:
             log(f"{group}: {error}")
@@ -188,44 +189,6 @@ def _assemble(
             delivery.files[f"{safe}/{path.name}"] = path
         delivery.shapes.update(_shapes(safe, made))
     return delivery
-
-
-def _telling(group: str, log: Log) -> Callable[[str, int, int], None]:
-    """Tells of each kind of work with its own progress and time left."""
-    known: dict[str, Progress] = {}
-
-    def tell(stage: str, done: int, total: int) -> None:
-        if stage not in known:
-            known[stage] = Progress(log, f"{group}: {stage}", total, "")
-        known[stage].update(done)
-
-    return tell
-
-
-def _described(
-    samples: Sequence[SelectedSample], known: Mapping[Key, SampleRecord]
-) -> pl.DataFrame:
-    """What AnnData says of the samples."""
-    import polars as pl
-
-    from refinebio_assets.tables import HARMONISED_FIELDS
-
-    rows = []
-    for each in samples:
-        record = known[each.experiment, each.sample]
-        rows.append(
-            {
-                "sample": each.sample,
-                "experiment": each.experiment,
-                "title": record.title,
-                "organism": record.organism,
-                "technology": record.technology,
-                "platform": record.platform,
-                **{one.name: record.harmonised.get(one.name) for one in HARMONISED_FIELDS},
-            }
-        )
-    schema = {one.name: pl.Float64 for one in HARMONISED_FIELDS if one.type == "DOUBLE"}
-    return pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
 
 
 def _shapes(group: str, made: Assembled) -> dict[str, Shape]:

@@ -53,6 +53,18 @@ class Progress:
         return f"{done:,} of {self._total:,} {self._unit} ({share:.0f} %), {duration(left)} left"
 
 
+def by_stage(label: str, log: Log) -> Callable[[str, int, int], None]:
+    """Tells of each kind of work (its name, what is done, of how many) with its own time left."""
+    known: dict[str, Progress] = {}
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if stage not in known:
+            known[stage] = Progress(log, f"{label}: {stage}", total, "")
+        known[stage].update(done)
+
+    return tell
+
+
 def duration(seconds: float) -> str:
     """'45 s', '12 min', '3 h 05 min'."""
     if seconds < 90:
