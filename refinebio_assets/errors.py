@@ -399,6 +399,27 @@ class UnknownCompendium(RefinebioError):
     remedy = "Materialize normalized_compendium for the organism, or name another release."
 
 
+class NotInCompendium(RefinebioError):
+    """A release has no such sample or gene."""
+
+    code = "not_in_compendium"
+    remedy = "compendium_samples and compendium_genes list what each release has."
+
+
+class DamagedCompendium(RefinebioError):
+    """A file of a release is missing, or cannot be read."""
+
+    code = "damaged_compendium"
+    remedy = "Compare the release with its manifest.json; restore it, or make a new release."
+
+
+class FailedChecks(RefinebioError):
+    """What was made fails a check that must hold, and is therefore not published."""
+
+    code = "failed_checks"
+    remedy = "Report it: this should not happen, whatever the data are."
+
+
 class AlreadyPublished(RefinebioError):
     """Another run has published what is never changed once it is there: a release."""
 
@@ -411,6 +432,20 @@ class InvalidRequest(RefinebioError):
 
     code = "invalid_request"
     remedy = "docs/datasets.md says what can be asked for."
+
+
+class InvalidCounts(RefinebioError):
+    """Counts that are missing, negative or infinite, or that an export cannot hold."""
+
+    code = "invalid_counts"
+    remedy = "Quantify the sample again, or leave it out."
+
+
+class CountTooLarge(InvalidCounts):
+    """A count beyond what 32 bits can hold."""
+
+    code = "count_too_large"
+    remedy = "No real sample has so many reads of one gene: check its quantification."
 
 
 class NothingToDeliver(RefinebioError):

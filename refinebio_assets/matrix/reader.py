@@ -43,7 +43,7 @@ class Block:
     values: Values
 
 
-def read_block(path: Path, samples: Sequence[str]) -> Block:
+def read_block(path: Path, samples: Sequence[str], column: str = "value") -> Block:
     """The values of some samples of a file; a sample that it does not have is all NaN.
 
     Takes 4 bytes per value of the result, and some 200 MB.
@@ -52,13 +52,15 @@ def read_block(path: Path, samples: Sequence[str]) -> Block:
     ----------
     samples
         Each once.
+    column
+        Which of the file's columns of numbers; of RNA-seq, see `write_gene_counts`.
 
     Raises
     ------
     OSError
         The file is not there, or cannot be read.
     InvalidExpressionTable
-        It is no Parquet, damaged, or without the columns gene, sample and value.
+        It is no Parquet, damaged, or without the columns gene, sample and the one asked for.
     """
     nobody = len(samples)
     file = pl.scan_parquet(path, glob=False)
@@ -66,7 +68,7 @@ def read_block(path: Path, samples: Sequence[str]) -> Block:
     rows = file.select(
         pl.col("gene").cast(pl.String),
         place.cast(pl.UInt32).fill_null(nobody).alias("place"),
-        pl.col("value").cast(pl.Float32),
+        pl.col(column).cast(pl.Float32).alias("value"),
     )
     genes: list[str] = []
     parts: list[Values] = []

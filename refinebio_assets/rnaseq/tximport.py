@@ -136,7 +136,7 @@ def gene_level(
     if not quant_files:
         raise InvalidQuantification("No quant.sf was given.")
     samples, paths = list(quant_files), list(quant_files.values())
-    first = _read_quant(paths[0])
+    first = read_quant(paths[0])
     transcripts = first["Name"]
     gene_of = _genes_of(transcripts, gene_map, ignore_transcript_version)
     genes = gene_of.drop_nulls().unique().sort()
@@ -159,7 +159,7 @@ def gene_level(
         return per_gene(effective)
 
     def summarise_file(column: int) -> Matrix:
-        table = _read_quant(paths[column])
+        table = read_quant(paths[column])
         if not table["Name"].equals(transcripts):
             raise InvalidQuantification(
                 f"Samples {samples[0]} and {samples[column]} were made with different indices: "
@@ -359,14 +359,20 @@ def _quant_files(folder: Path) -> Iterator[tuple[str, Path]]:
 def is_whole_quant_file(path: Path) -> bool:
     """Whether a quant.sf can be read to its end: five columns of Salmon's, all numbers there."""
     try:
-        _read_quant(path)
+        read_quant(path)
     except InvalidQuantification:
         return False
     return True
 
 
-def _read_quant(path: Path) -> pl.DataFrame:
-    """Read and check one quant.sf: columns of QUANT_SCHEMA, one row per transcript."""
+def read_quant(path: Path) -> pl.DataFrame:
+    """Read and check one quant.sf: columns of QUANT_SCHEMA, one row per transcript.
+
+    Raises
+    ------
+    InvalidQuantification
+        It is missing, malformed, truncated or empty, or has a negative or infinite number.
+    """
     try:
         content = read_whole(path, LARGEST_FILE)
     except (OSError, DamagedGzip, TooLarge) as error:
