@@ -1,24 +1,23 @@
 """The metadata files of a dataset: JSON documents and tables of its experiments and samples.
 
-Names, fields and their order are refine.bio's. JSON is UTF-8, indented by 4, with sorted
-keys; a number that isn't finite is null. In the tables, samples stand in the order of the
-matrix's columns; samples of the experiment that are in another matrix of the dataset follow.
-Where refine.bio leaves the samples that fail while matrices are made in the metadata, here
-they are filtered samples, as `refinebio_assets.publish.records` has them. Not here: the
-values.
+Names, fields and their order are refine.bio's. In the tables, samples stand in the order of
+the matrix's columns; samples of the experiment that are in another matrix of the dataset
+follow. Where refine.bio leaves the samples that fail while matrices are made in the metadata,
+here they are filtered samples, as `refinebio_assets.publish.records` has them. Documents and
+tables are written sample by sample: beside the records, some hundred bytes a sample are held.
+Not here: the values.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from refinebio_assets.publish.json_files import Elements, Members, write_json
 from refinebio_assets.publish.metadata_table import OWN_PREFIX, annotation_cells, write_table
 from refinebio_assets.publish.recipe import Recipe
 from refinebio_assets.publish.records import ExperimentRecord, FilteredSample, SampleRecord
@@ -62,6 +61,9 @@ class DatasetMetadata:
         Those that were asked for and left out.
     check
         None where samples were not normalised.
+    compendium_version
+        Of a compendium, where by SPECIES the groups alone say which table a sample is in:
+        organisms of a genus are together.
     """
 
     recipe: Recipe
@@ -71,6 +73,7 @@ class DatasetMetadata:
     groups: Mapping[str, Sequence[str]]
     filtered: Sequence[FilteredSample] = ()
     check: DistributionCheck | None = None
+    compendium_version: int | None = None
 
     def created(self) -> str:
         """When it was made, in UTC, as all files say it."""
@@ -88,7 +91,9 @@ class WrittenMetadata:
     warnings: list[str]
 
 
-def write_metadata(dataset: DatasetMetadata, folder: Path) -> WrittenMetadata:
+def write_metadata(
+    dataset: DatasetMetadata, folder: Path, *, most_submitted: int | None = None
+) -> WrittenMetadata:
     """Write all metadata files of a dataset.
 
     Parameters
@@ -97,17 +102,18 @@ def write_metadata(dataset: DatasetMetadata, folder: Path) -> WrittenMetadata:
         What they are to say.
     folder
         Where they go, under the names that they have in the archive.
+    most_submitted
+        How many columns the tables may have of what was submitted: those that most samples
+        have (of equally common ones the first by name).
 
     Raises
     ------
     ValueError
         `created_at` has no time zone.
     """
+    created = dataset.created()
     asked_under = _asked_under(dataset.recipe)
-    objects = {each.accession: sample_object(each) for each in dataset.samples}
-    rows = {
-        each.accession: _row(objects[each.accession], asked_under, each) for each in dataset.samples
-    }
+    places = {each.accession: place for place, each in enumerate(dataset.samples)}
     files: dict[str, Path] = {}
 
     def target(name: str) -> Path:
@@ -115,17 +121,26 @@ def write_metadata(dataset: DatasetMetadata, folder: Path) -> WrittenMetadata:
         files[name].parent.mkdir(parents=True, exist_ok=True)
         return files[name]
 
-    _write_json(target(AGGREGATED), _aggregated(dataset, objects))
+    def objects(names: Iterable[str]) -> Iterable[dict[str, Any]]:
+        return (sample_object(dataset.samples[places[name]]) for name in names)
+
+    ordered = sorted(places)
+    samples = Members(zip(ordered, objects(ordered), strict=True))
+    write_json(target(AGGREGATED), _aggregated(dataset, created, samples, places))
     if dataset.filtered:
-        _write_filtered(dataset, asked_under, target)
-    columns = _columns(rows.values())
-    for group, names in _table_groups(dataset).items():
+        _write_filtered(dataset, asked_under, most_submitted, target)
+    columns = _columns(
+        (_row(sample_object(each), asked_under, each) for each in dataset.samples), most_submitted
+    )
+    for group, names in _table_groups(dataset, places).items():
         safe = file_name(group)
-        columns.write(target(f"{safe}/metadata_{safe}.tsv"), [rows[name] for name in names])
+        records = (dataset.samples[places[name]] for name in names)
+        rows = (_row(sample_object(each), asked_under, each) for each in records)
+        columns.write(target(f"{safe}/metadata_{safe}.tsv"), rows)
         if dataset.recipe.aggregate_by == "SPECIES":
-            document = {"species": group, "samples": [objects[name] for name in names]}
-            _write_json(target(f"{safe}/metadata_{safe}.json"), document)
-    return WrittenMetadata(files, _warnings(rows.values(), columns))
+            document = {"species": group, "samples": Elements(objects(names))}
+            write_json(target(f"{safe}/metadata_{safe}.json"), document)
+    return WrittenMetadata(files, columns.warnings())
 
 
 def sample_object(sample: SampleRecord) -> dict[str, Any]:
@@ -165,9 +180,11 @@ def file_name(group: str) -> str:
 # --- documents ------------------------------------------------------------------------
 
 
-def _aggregated(dataset: DatasetMetadata, samples: Mapping[str, Any]) -> dict[str, Any]:
+def _aggregated(
+    dataset: DatasetMetadata, created: str, samples: Members, delivered: Mapping[str, int]
+) -> dict[str, Any]:
     recipe, check = dataset.recipe, dataset.check or DistributionCheck()
-    left_out = {each.sample.accession for each in dataset.filtered} - set(samples)
+    left_out = {each.sample.accession for each in dataset.filtered} - delivered.keys()
     of_matrices = {
         "aggregate_by": recipe.aggregate_by,
         "scale_by": recipe.scale_by,
@@ -176,16 +193,19 @@ def _aggregated(dataset: DatasetMetadata, samples: Mapping[str, Any]) -> dict[st
         "ks_pvalue": check.p_value,
         "ks_warning": check.warning,
     }
+    experiments = {each.accession: each for each in dataset.experiments}
+    version = dataset.compendium_version
     return {
         "num_experiments": len(dataset.experiments),
-        "num_samples": len(samples),
+        "num_samples": len(delivered),
         "quant_sf_only": recipe.quant_sf_only,
-        "created_at": dataset.created(),
+        "created_at": created,
         "samples": samples,
-        "experiments": {
-            each.accession: _experiment_object(each, left_out) for each in dataset.experiments
-        },
+        "experiments": Members(
+            (name, _experiment_object(experiments[name], left_out)) for name in sorted(experiments)
+        ),
         **({} if recipe.quant_sf_only else of_matrices),
+        **({} if version is None else {"compendium_version": version}),
     }
 
 
@@ -216,24 +236,6 @@ def _moment(moment: datetime | None) -> str:
     return moment.astimezone(UTC).strftime(_MOMENT)
 
 
-def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        json.dump(
-            _finite(document), file, indent=4, sort_keys=True, ensure_ascii=False, allow_nan=False
-        )
-        file.write("\n")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return value
-
-
 # --- tables ---------------------------------------------------------------------------
 
 
@@ -255,67 +257,81 @@ def _row(fields: Mapping[str, Any], asked_under: Mapping[str, str], sample: Samp
 class _Columns:
     """Accession and experiment, the other fields sorted, then what was submitted, sorted.
 
-    What is submitted under the name of a field has no column.
+    What is submitted under the name of a field has no column (`hidden`: name -> samples),
+    nor have the rarest of the rest where there are too many (`rare`: how many).
     """
 
     fields: tuple[str, ...]
     submitted: tuple[str, ...]
+    hidden: Mapping[str, int]
+    rare: int
 
     def write(self, path: Path, rows: Iterable[_Row]) -> None:
+        fields = set(self.fields)
         cells = (
             {
-                **{name: row.fields.get(name) for name in self.fields},
-                **{name: row.submitted.get(name) for name in self.submitted},
+                **{name: text for name, text in row.submitted.items() if name not in fields},
+                **row.fields,
             }
             for row in rows
         )
         write_table(path, [*self.fields, *self.submitted], cells)
 
+    def warnings(self) -> list[str]:
+        told = [
+            f"The submitted key {name!r} (samples: {number}) is called like a field of the "
+            f"dataset: it is in {AGGREGATED} only."
+            for name, number in sorted(self.hidden.items())
+        ]
+        if self.rare:
+            told.append(
+                f"Of {len(self.submitted) + self.rare:,} submitted keys the tables have the "
+                f"{len(self.submitted):,} that most samples have; all are in {AGGREGATED}."
+            )
+        return told
 
-def _columns(rows: Collection[_Row]) -> _Columns:
+
+def _columns(rows: Iterable[_Row], most_submitted: int | None) -> _Columns:
     first = (_ACCESSION, _EXPERIMENT)
-    fields = {name for row in rows for name in row.fields}
-    named = {name for row in rows for name in row.submitted} - fields
-    shown = sorted(name for name in named if not name.startswith(OWN_PREFIX))
-    return _Columns((*first, *sorted(fields.difference(first))), tuple(shown))
+    fields: set[str] = set()
+    named: Counter[str] = Counter()
+    for row in rows:
+        fields.update(row.fields)
+        named.update(row.submitted.keys())
+    hidden = {name for name in named if name in fields or name.startswith(OWN_PREFIX)}
+    ranked = sorted(named.keys() - hidden, key=lambda name: (-named[name], name))
+    shown = ranked[:most_submitted]
+    return _Columns(
+        fields=(*first, *sorted(fields.difference(first))),
+        submitted=tuple(sorted(shown)),
+        hidden={name: named[name] for name in hidden},
+        rare=len(ranked) - len(shown),
+    )
 
 
-def _warnings(rows: Iterable[_Row], columns: _Columns) -> list[str]:
-    shown = set(columns.submitted)
-    hidden = Counter(name for row in rows for name in row.submitted if name not in shown)
-    return [
-        f"The submitted key {name!r} (samples: {number}) is called like a field of the dataset: "
-        f"it is in {AGGREGATED} only."
-        for name, number in sorted(hidden.items())
-    ]
-
-
-def _table_groups(dataset: DatasetMetadata) -> dict[str, list[str]]:
+def _table_groups(dataset: DatasetMetadata, places: Mapping[str, int]) -> dict[str, list[str]]:
     """The samples of each table, those of the matrix first.
 
     A sample that two experiments have is in the tables of both, whichever it was asked for
     under.
     """
     by = dataset.recipe.aggregate_by
+    members: dict[str, list[str]] = {}
     if by == "ALL":
-        members = {"ALL": [each.accession for each in dataset.samples]}
+        members["ALL"] = list(places)
+    elif by == "SPECIES" and dataset.compendium_version is not None:
+        members = {group: [] for group in dataset.groups}
     elif by == "SPECIES":
-        members = {}
         for sample in dataset.samples:
             members.setdefault(sample.organism, []).append(sample.accession)
     else:
-        members = {
-            each.accession: _of_experiment(each, dataset.samples) for each in dataset.experiments
-        }
+        for each in dataset.experiments:
+            here = {name for name in each.samples if name in places}
+            members[each.accession] = sorted(here, key=places.__getitem__)
     return {
         group: list(dict.fromkeys([*dataset.groups.get(group, ()), *names]))
         for group, names in members.items()
     }
-
-
-def _of_experiment(experiment: ExperimentRecord, samples: Sequence[SampleRecord]) -> list[str]:
-    all_of_it = set(experiment.samples)
-    return [each.accession for each in samples if each.accession in all_of_it]
 
 
 def _asked_under(recipe: Recipe) -> dict[str, str]:
@@ -328,19 +344,27 @@ def _asked_under(recipe: Recipe) -> dict[str, str]:
 
 
 def _write_filtered(
-    dataset: DatasetMetadata, asked_under: Mapping[str, str], target: Callable[[str], Path]
+    dataset: DatasetMetadata,
+    asked_under: Mapping[str, str],
+    most_submitted: int | None,
+    target: Callable[[str], Path],
 ) -> None:
-    objects: dict[str, Any] = {}
-    rows = []
-    for each in dataset.filtered:
-        if each.sample.accession in objects:  # left out of two experiments: the first reason
-            continue
-        objects[each.sample.accession] = fields = {
-            **sample_object(each.sample),
-            "reason": each.reason,
-            "experiment_accession_code": each.experiment,
-            **({"filename": each.filename} if each.filename else {}),
-        }
-        rows.append(_row(fields, asked_under, each.sample))
-    _write_json(target(f"{FILTERED}.json"), objects)
-    _columns(rows).write(target(f"{FILTERED}.tsv"), rows)
+    known: dict[str, FilteredSample] = {}
+    for each in dataset.filtered:  # left out of two experiments: the first reason
+        known.setdefault(each.sample.accession, each)
+
+    def rows() -> Iterable[_Row]:
+        return (_row(_filtered_object(each), asked_under, each.sample) for each in known.values())
+
+    objects = ((name, _filtered_object(known[name])) for name in sorted(known))
+    write_json(target(f"{FILTERED}.json"), Members(objects))
+    _columns(rows(), most_submitted).write(target(f"{FILTERED}.tsv"), rows())
+
+
+def _filtered_object(filtered: FilteredSample) -> dict[str, Any]:
+    return {
+        **sample_object(filtered.sample),
+        "reason": filtered.reason,
+        "experiment_accession_code": filtered.experiment,
+        **({"filename": filtered.filename} if filtered.filename else {}),
+    }

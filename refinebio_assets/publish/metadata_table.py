@@ -88,8 +88,13 @@ def write_table(
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow([cell(name) for name in header])
-        for row in rows:
-            writer.writerow([cell(_text(row.get(name))) for name in header])
+        places = {name: place for place, name in enumerate(header)}
+        for row in rows:  # which may have few of many columns
+            cells = [""] * len(header)
+            for name, value in row.items():
+                if name in places:
+                    cells[places[name]] = cell(_text(value))
+            writer.writerow(cells)
 
 
 def cell(text: str) -> str:

@@ -3,7 +3,8 @@
 Colours are of middling brightness and there is no background, so that a picture can be
 read on white and on black. The same input gives the same file. No picture grows with its
 dataset: of many samples, lines and points stand for some at equal distances in the order
-given, which the caption says. Not here: counting values and computing components.
+given, which the caption says. Other rooms' pictures have this style too (`style`, `svg_of`).
+Not here: counting values and computing components.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ MOST_LINES: Final = 16
 MOST_POINTS: Final = 500
 MOST_LABELS: Final = 10
 
-_INK: Final = "#767676"  # 4.5 times as bright as black, and white as bright as it
+INK: Final = "#767676"  # 4.5 times as bright as black, and white as bright as it
 _OTHERS: Final = "#8a8a8a"
-_COLOURS: Final = (
+COLOURS: Final = (
     "#3b7dd8",
     "#d9730d",
     "#2e9e5b",
@@ -64,7 +65,7 @@ _STYLE: Final[dict[Any, Any]] = {
             "xtick.color",
             "ytick.color",
         ),
-        _INK,
+        INK,
     ),
 }
 
@@ -111,14 +112,14 @@ def distributions(panels: Mapping[str, Histograms], *, unit: str = "expression v
     """
     if not panels:
         raise ValueError("There is nothing to show.")
-    with _style():
+    with style():
         figure = Figure(figsize=(3.6 * len(panels) + 0.4, 2.9), layout="constrained")
         for axes, (title, shown) in zip(
             figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
         ):
             _draw_lines(axes, shown)
             axes.set(title=title, xlabel=unit, ylabel="share of genes")
-        svg = _svg(figure)
+        svg = svg_of(figure)
     numbers = [len(each.heights) for each in panels.values()]
     caption = f"Distribution of {unit} ({', '.join(panels)}): one line per sample"
     if max(numbers) > MOST_LINES:
@@ -138,9 +139,9 @@ def _draw_lines(axes: Any, shown: Histograms) -> None:
     middles = (edges[1:] + edges[:-1]) / 2
     if len(table) > MOST_LINES:
         lowest, highest = table.min(axis=0), table.max(axis=0)
-        axes.fill_between(middles, lowest, highest, color=_INK, alpha=0.3, lw=0)
+        axes.fill_between(middles, lowest, highest, color=INK, alpha=0.3, lw=0)
     for number in _spread(len(table), MOST_LINES):
-        axes.plot(middles, table[number], color=_COLOURS[0], alpha=0.55, linewidth=0.9)
+        axes.plot(middles, table[number], color=COLOURS[0], alpha=0.55, linewidth=0.9)
     axes.set_ylim(0, max(float(table.max()) * 1.05, 1e-9))
     axes.margins(x=0)
 
@@ -178,7 +179,7 @@ def scatter(
         raise ValueError("There is no sample to show.")
     chosen = finite[_spread(len(finite), MOST_POINTS)]
     groups = _groups(labels)
-    with _style():
+    with style():
         figure = Figure(figsize=(5.4, 3.6), layout="constrained")
         axes = figure.subplots()
         for rank, (text, members) in enumerate(groups):
@@ -189,7 +190,7 @@ def scatter(
                 linestyle="none",
                 marker=_MARKERS[rank] if named else ".",
                 markersize=4.5,
-                color=_COLOURS[rank] if named else _OTHERS,
+                color=COLOURS[rank] if named else _OTHERS,
                 markeredgewidth=0,
                 zorder=2 if named else 1.9,  # the others lie below
             )
@@ -197,7 +198,7 @@ def scatter(
         axes.legend(
             axes.lines, [text for text, _ in groups], loc="center left", bbox_to_anchor=(1, 0.5)
         )
-        svg = _svg(figure)
+        svg = svg_of(figure)
     others = len(groups) > MOST_LABELS
     return Plot(svg, _scatter_caption(title, len(labels), len(finite), len(chosen), others))
 
@@ -206,7 +207,7 @@ def _groups(labels: Sequence[str]) -> list[tuple[str, set[str]]]:
     """Texts of the legend and the labels that each stands for, the commonest first."""
     counts = Counter(labels)
     ranked = sorted(counts, key=lambda each: (-counts[each], each))
-    groups = [(f"{_short(each)} ({counts[each]})", {each}) for each in ranked[:MOST_LABELS]]
+    groups = [(f"{short(each)} ({counts[each]})", {each}) for each in ranked[:MOST_LABELS]]
     others = ranked[MOST_LABELS:]
     if others:
         number = sum(counts[each] for each in others)
@@ -226,7 +227,7 @@ def _scatter_caption(title: str, samples: int, finite: int, shown: int, others: 
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
     """The style of these pictures, whatever matplotlib is set to elsewhere."""
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -241,11 +242,12 @@ def _spread(number: int, most: int) -> NDArray[np.intp]:
     return np.linspace(0, number - 1, most).round().astype(np.intp)
 
 
-def _short(label: str) -> str:
+def short(label: str) -> str:
+    """A label that fits beside a picture."""
     return label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…"
 
 
-def _svg(figure: Figure) -> str:
+def svg_of(figure: Figure) -> str:
     """The figure without date or program, and with no more decimals than can be seen."""
     buffer = StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))

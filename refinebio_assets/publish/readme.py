@@ -6,20 +6,20 @@ Not here: the files that they speak of.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from refinebio_assets.publish.archive import MANIFEST
+from refinebio_assets.publish.markdown import count, said, table
 from refinebio_assets.publish.metadata_files import (
     AGGREGATED,
     FILTERED,
     DatasetMetadata,
+    DistributionCheck,
     file_name,
 )
-from refinebio_assets.publish.metadata_table import one_line
 
 LICENSE_TEXT: Final = """\
 The values in this archive were computed from records that others made public: see
@@ -33,8 +33,6 @@ kind: neither that the values are right nor that they suit a purpose.
 """
 
 _MOST_LISTED: Final = 50
-_LONGEST_TEXT: Final = 160
-_MARKDOWN = re.compile(r"([\\`*\[\]<>|~&$]|\A[#+-]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 _SCALES: Final = {
     "STANDARD": "Each gene was then brought to mean 0 and standard deviation 1 over the samples "
     "of its matrix.",
@@ -102,9 +100,9 @@ def readme(metadata: DatasetMetadata, contents: Contents) -> str:
         _files(metadata, contents),
         _making(metadata, contents),
         _experiments(metadata),
-        _left_out(metadata),
-        _checks(metadata, contents),
-        _columns(),
+        left_out_section(metadata),
+        checks_section(metadata.check, contents.warnings),
+        columns_section(),
         _reading(metadata, contents),
     ]
     return "\n".join(section.rstrip() + "\n" for section in sections if section)
@@ -122,9 +120,9 @@ def _head(metadata: DatasetMetadata, contents: Contents) -> str:
     return f"""\
 # Gene-expression dataset {contents.dataset}
 
-{_count(len(metadata.samples), "sample")} ({kinds}) of \
-{_count(len(metadata.experiments), "experiment")}; {", ".join(map(_said, organisms))}.
-Its newest values are of {metadata.created()} UTC. Made by {_said(contents.software)}.
+{count(len(metadata.samples), "sample")} ({kinds}) of \
+{count(len(metadata.experiments), "experiment")}; {", ".join(map(said, organisms))}.
+Its newest values are of {metadata.created()} UTC. Made by {said(contents.software)}.
 """
 
 
@@ -135,7 +133,7 @@ def _files(metadata: DatasetMetadata, contents: Contents) -> str:
     rows = [
         (
             f"`{each.name}`{others}",
-            f"expression values: {_count(each.genes, 'gene')}, {_count(each.samples, 'sample')}",
+            f"expression values: {count(each.genes, 'gene')}, {count(each.samples, 'sample')}",
         )
         for each in contents.matrices[:_MOST_LISTED]
     ]
@@ -150,12 +148,12 @@ def _files(metadata: DatasetMetadata, contents: Contents) -> str:
     rows.append((f"`{AGGREGATED}`", "all samples and experiments, and how the dataset was made"))
     if metadata.filtered:
         rows.append((f"`{FILTERED}.tsv`, `.json`", "samples asked for and left out, with reasons"))
-    rows += [(f"[{name}]({name})", _said(text)) for name, text in (contents.plots or {}).items()]
+    rows += [(f"[{name}]({name})", said(text)) for name, text in (contents.plots or {}).items()]
     rows += [
         ("`LICENSE.TXT`", "terms of use"),
         (f"`{MANIFEST}`", "size, SHA-256, rows and columns of every file"),
     ]
-    return "## Files\n\n" + _table(("file", "what is in it"), rows)
+    return "## Files\n\n" + table(("file", "what is in it"), rows)
 
 
 def _group(metadata: DatasetMetadata) -> str:
@@ -185,17 +183,17 @@ def _making(metadata: DatasetMetadata, contents: Contents) -> str:
     submitted = sum(not each.processed for each in metadata.samples)
     if submitted:
         lines.append(
-            f"Of {_count(submitted, 'sample')} there were no usable raw data: the values are "
+            f"Of {count(submitted, 'sample')} there were no usable raw data: the values are "
             "those that the submitter computed (`refinebio_processed` is False)."
         )
     text = "## How it was made\n\n" + "\n".join(f"- {line}" for line in lines) + "\n\n"
-    text += _table(
-        ("processor", "samples"), [(_said(name), str(made[name])) for name in sorted(made)]
+    text += table(
+        ("processor", "samples"), [(said(name), str(made[name])) for name in sorted(made)]
     )
     if contents.targets:
         cells = [
             (
-                _said(each.organism),
+                said(each.organism),
                 str(each.version),
                 str(each.num_samples),
                 str(each.num_genes),
@@ -203,11 +201,11 @@ def _making(metadata: DatasetMetadata, contents: Contents) -> str:
             )
             for each in contents.targets
         ]
-        text += "\n" + _table(
+        text += "\n" + table(
             ("target of", "version", "samples", "genes", "SHA-256 of its numbers"), cells
         )
     if contents.references:
-        text += "\nReferences:\n\n" + "".join(f"- {_said(each)}\n" for each in contents.references)
+        text += "\nReferences:\n\n" + "".join(f"- {said(each)}\n" for each in contents.references)
     return text
 
 
@@ -239,28 +237,29 @@ def _joining(metadata: DatasetMetadata, contents: Contents) -> Iterable[str]:
 def _experiments(metadata: DatasetMetadata) -> str:
     here = {each.accession for each in metadata.samples}
     rows = [
-        (_said(each.accession), str(len(here.intersection(each.samples))), _said(each.title))
+        (said(each.accession), str(len(here.intersection(each.samples))), said(each.title))
         for each in metadata.experiments[:_MOST_LISTED]
     ]
-    text = "## Experiments\n\n" + _table(("experiment", "samples here", "title"), rows)
+    text = "## Experiments\n\n" + table(("experiment", "samples here", "title"), rows)
     more = len(metadata.experiments) - _MOST_LISTED
     return f"{text}\n… and {more} more, in `{AGGREGATED}`.\n" if more > 0 else text
 
 
-def _left_out(metadata: DatasetMetadata) -> str:
+def left_out_section(metadata: DatasetMetadata) -> str:
+    """How many samples were left out for which reason; empty where none was."""
     if not metadata.filtered:
         return ""
     reasons = Counter(each.reason for each in metadata.filtered).most_common()
-    rows = [(_said(reason), str(number)) for reason, number in reasons[:_MOST_LISTED]]
+    rows = [(said(reason), str(number)) for reason, number in reasons[:_MOST_LISTED]]
     return (
-        f"## Left out\n\nAsked for and not here: {_count(len(metadata.filtered), 'sample')}, named "
-        f"in `{FILTERED}.tsv`.\n\n" + _table(("reason", "samples"), rows)
+        f"## Left out\n\nAsked for and not here: {count(len(metadata.filtered), 'sample')}, named "
+        f"in `{FILTERED}.tsv`.\n\n" + table(("reason", "samples"), rows)
     )
 
 
-def _checks(metadata: DatasetMetadata, contents: Contents) -> str:
+def checks_section(check: DistributionCheck | None, warnings: Sequence[str]) -> str:
+    """What the check of the distributions found, and the warnings; empty without any."""
     lines = []
-    check = metadata.check
     if check and check.statistic is not None and check.p_value is not None:
         lines.append(
             f"Kolmogorov-Smirnov test of the last pair of samples compared: statistic "
@@ -269,18 +268,17 @@ def _checks(metadata: DatasetMetadata, contents: Contents) -> str:
         )
     if check and check.warning:
         lines.append(
-            f"**Warning**: {_said(check.warning)} Genes of a sample with equal values, such as "
+            f"**Warning**: {said(check.warning)} Genes of a sample with equal values, such as "
             "zeros of RNA-seq, stay equal, so that a sample with many of them differs still."
         )
     lines += [
-        f"**Warning**: {_said(each)}"
-        for each in contents.warnings
-        if not check or each != check.warning
+        f"**Warning**: {said(each)}" for each in warnings if not check or each != check.warning
     ]
     return "## Checks\n\n" + "\n".join(f"- {line}" for line in lines) + "\n" if lines else ""
 
 
-def _columns() -> str:
+def columns_section() -> str:
+    """What the columns of the metadata tables mean."""
     rows = [
         ("`refinebio_accession_code`", "the sample, as matrix and files name it"),
         ("`experiment_accession`", "the experiment under which it was asked for"),
@@ -294,7 +292,7 @@ def _columns() -> str:
     ]
     return (
         "## Columns of the metadata tables\n\n"
-        + _table(("column", "meaning"), rows)
+        + table(("column", "meaning"), rows)
         + """
 Lines stand in the order of the matrix's columns. A line is a sample, always: tabs and line ends
 of submitted text became spaces. A cell that a spreadsheet would calculate begins with an
@@ -324,19 +322,3 @@ def _reading(metadata: DatasetMetadata, contents: Contents) -> str:
             if each in metadata.recipe.formats
         ]
     return "## Reading it\n\n" + "".join(f"```{kind}\n{line}\n```\n" for kind, line in lines)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _said(text: str) -> str:
-    """A text of someone else's as Markdown that shows it, cut where it is long."""
-    line = one_line(text).strip()
-    cut = line if len(line) <= _LONGEST_TEXT else f"{line[: _LONGEST_TEXT - 1]}…"
-    return _MARKDOWN.sub(r"\\\1", cut)

@@ -8,12 +8,15 @@ import os
 import shutil
 import subprocess
 import tempfile
+import tracemalloc
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from isal import isal_zlib
 
 from refinebio_assets.publish.archive import Shape, check_names, write_archive
 
@@ -169,3 +172,55 @@ def test_any_content_comes_back(names: list[str], data: st.DataObject) -> None:
                     filled = len(lines) - (not lines[-1])
                     assert each["rows"] == max(filled - 1, 0)
                     assert each["columns"] == lines[0].count(b"\t") + 1
+
+
+def test_pieces_are_a_member_like_a_file(tmp_path: Path) -> None:
+    content = EXAMPLE["GSE1/GSE1.tsv"]
+    pieces = [content[:7], b"", content[7:30], content[30:]]
+    whole = write_archive(_files(tmp_path / "in", {"a.tsv": content}), tmp_path / "a.zip")
+    for name in ("b.zip", "c.zip"):
+        written = write_archive({"a.tsv": lambda: iter(pieces)}, tmp_path / name)
+    assert (tmp_path / "b.zip").read_bytes() == (tmp_path / "c.zip").read_bytes()
+    assert written.size >= whole.size
+    with zipfile.ZipFile(tmp_path / "a.zip") as one, zipfile.ZipFile(tmp_path / "b.zip") as two:
+        assert two.testzip() is None
+        assert two.read("a.tsv") == content
+        assert one.read("manifest.json") == two.read("manifest.json")
+        assert two.getinfo("a.tsv").extract_version == 45
+    if unzip := shutil.which("unzip"):
+        subprocess.run([unzip, "-tq", tmp_path / "b.zip"], check=True, capture_output=True)
+
+
+def test_compression_is_isals(tmp_path: Path) -> None:
+    content = b"".join(b"%d\t%d\n" % (each, each * each) for each in range(20_000))
+    write_archive(_files(tmp_path / "in", {"a.tsv": content}), tmp_path / "a.zip")
+    deflate = isal_zlib.compressobj(2, isal_zlib.DEFLATED, -15)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        size = archive.getinfo("a.tsv").compress_size
+    assert size == len(deflate.compress(content) + deflate.flush())
+
+
+def test_of_many_pieces_few_are_held(tmp_path: Path) -> None:
+    def pieces() -> Iterator[bytes]:
+        for number in range(64):
+            yield bytes([number]) * (1 << 20)
+
+    tracemalloc.start()
+    try:
+        write_archive({"a.tsv": pieces}, tmp_path / "a.zip")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.getinfo("a.tsv").file_size == 64 << 20
+
+
+def test_no_zip_is_left_when_pieces_fail(tmp_path: Path) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"Gene\tA\n"
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        write_archive({"a.tsv": pieces}, tmp_path / "a.zip")
+    assert not (tmp_path / "a.zip").exists()
