@@ -9,6 +9,8 @@ import dagster as dg
 
 from refinebio_assets.assets.dataset import dataset
 from refinebio_assets.assets.experiments import experiment_assets
+from refinebio_assets.assets.exports import anndata, archs4_h5
+from refinebio_assets.assets.normalized_compendium import normalized_compendium
 from refinebio_assets.assets.probes import probe_annotation
 from refinebio_assets.assets.qn_target import qn_target
 from refinebio_assets.assets.reference import (
@@ -16,6 +18,7 @@ from refinebio_assets.assets.reference import (
     salmon_index_short,
     transcriptome_assets,
 )
+from refinebio_assets.assets.rnaseq_compendium import rnaseq_compendium
 from refinebio_assets.assets.warehouse import warehouse
 from refinebio_assets.checks import (
     SOURCE_CHECKS,
@@ -46,6 +49,10 @@ ASSETS: list[dg.AssetsDefinition | dg.AssetSpec] = [
     experiment_assets,
     warehouse,
     qn_target,
+    normalized_compendium,
+    rnaseq_compendium,
+    archs4_h5,
+    anndata,
     dataset,
 ]
 

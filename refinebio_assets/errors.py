@@ -399,6 +399,13 @@ class UnknownCompendium(RefinebioError):
     remedy = "Materialize normalized_compendium for the organism, or name another release."
 
 
+class UnknownExport(RefinebioError):
+    """There is no such export of an organism, or no such release of it."""
+
+    code = "unknown_export"
+    remedy = "Make it: `refinebio export ORGANISM --kind …`, or name another release."
+
+
 class NotInCompendium(RefinebioError):
     """A release has no such sample or gene."""
 
@@ -411,6 +418,20 @@ class DamagedCompendium(RefinebioError):
 
     code = "damaged_compendium"
     remedy = "Compare the release with its manifest.json; restore it, or make a new release."
+
+
+class CannotImpute(RefinebioError):
+    """A matrix whose missing values cannot be told from the others."""
+
+    code = "cannot_impute"
+    remedy = "Ask for a lower rank, or give more samples."
+
+
+class DamagedFactors(RefinebioError):
+    """The kept factors of an imputation are missing, or cannot be read."""
+
+    code = "damaged_factors"
+    remedy = "Impute without a start: it takes a few more passes over the matrix."
 
 
 class FailedChecks(RefinebioError):

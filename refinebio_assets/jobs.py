@@ -40,6 +40,24 @@ targets_job = dg.define_asset_job(
     description="The quantile-normalisation targets of organisms.",
 )
 
+normalized_compendia_job = dg.define_asset_job(
+    "build_normalized_compendia",
+    selection=dg.AssetSelection.assets("normalized_compendium"),
+    description="The next releases of organisms' normalized compendia.",
+)
+
+exports_job = dg.define_asset_job(
+    "build_exports",
+    selection=dg.AssetSelection.groups("exports"),
+    description="The next releases of organisms' RNA-seq samples as ARCHS4's HDF5 and AnnData.",
+)
+
+rnaseq_compendia_job = dg.define_asset_job(
+    "build_rnaseq_compendia",
+    selection=dg.AssetSelection.assets("rnaseq_compendium"),
+    description="The next releases of organisms' RNA-seq sample compendia.",
+)
+
 datasets_job = dg.define_asset_job(
     "make_datasets",
     selection=dg.AssetSelection.assets("dataset"),
@@ -53,5 +71,8 @@ JOBS = [
     experiments_job,
     warehouse_job,
     targets_job,
+    normalized_compendia_job,
+    rnaseq_compendia_job,
+    exports_job,
     datasets_job,
 ]

@@ -26,12 +26,27 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """Columns that name a row of another table, by its columns of the same names.
+
+    `always`: a row that is not there is an error; otherwise what is gone at its source may
+    have left rows behind, which is a warning.
+    """
+
+    columns: tuple[str, ...]
+    table: str
+    always: bool = True
+
+
+@dataclass(frozen=True)
 class Table:
-    """One table or view of the catalogue."""
+    """One table or view of the catalogue; no two of its rows have the same `key`."""
 
     name: str
     meaning: str
     columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    references: tuple[Reference, ...] = ()
 
     def column_names(self) -> list[str]:
         """The columns in order."""
@@ -81,6 +96,7 @@ EXPERIMENTS = Table(
         _text("source_sha256", "SHA-256 of the document that was read"),
         *LINEAGE,
     ),
+    key=("experiment",),
 )
 
 EXPERIMENT_RELATIONS = Table(
@@ -91,6 +107,8 @@ EXPERIMENT_RELATIONS = Table(
         _text("relation", "superseries_of, subseries_of, sra_study, bioproject or same_as"),
         _text("target", "Accession of the other record"),
     ),
+    key=("experiment", "relation", "target"),
+    references=(Reference(("experiment",), "experiments"),),
 )
 
 HARMONISED_FIELDS = (
@@ -128,6 +146,8 @@ SAMPLES = Table(
         _text("protocol_info", "Protocols, as JSON"),
         *HARMONISED_FIELDS,
     ),
+    key=("experiment", "sample"),
+    references=(Reference(("experiment",), "experiments"),),
 )
 
 SAMPLE_ATTRIBUTES = Table(
@@ -140,6 +160,8 @@ SAMPLE_ATTRIBUTES = Table(
         _text("key", "Key as submitted"),
         _text("value", "Value as submitted"),
     ),
+    key=("experiment", "sample", "position"),
+    references=(Reference(("experiment", "sample"), "samples"),),
 )
 
 SAMPLE_FILES = Table(
@@ -156,6 +178,8 @@ SAMPLE_FILES = Table(
         _text("expected_md5", "MD5 that the source states"),
         Column("expected_bytes", "BIGINT", "Size that the source states", "bytes"),
     ),
+    key=("experiment", "sample", "position"),
+    references=(Reference(("experiment", "sample"), "samples"),),
 )
 
 SAMPLE_STATUS = Table(
@@ -171,6 +195,8 @@ SAMPLE_STATUS = Table(
         _text("remedy", "What can be done about it"),
         *LINEAGE,
     ),
+    key=("experiment", "sample"),
+    references=(Reference(("experiment", "sample"), "samples"),),
 )
 
 QUANTIFICATIONS = Table(
@@ -200,8 +226,41 @@ QUANTIFICATIONS = Table(
         Column("raw_sha256", "VARCHAR[]", "SHA-256 of each raw file"),
         Column("seconds", "DOUBLE", "Wall time of the quantification", "s"),
         _text("quant_folder", "Folder of Salmon's output, relative to REFINEBIO_HOME"),
+        Column(
+            "single_cell_probability",
+            "DOUBLE",
+            "How probably it is of single cells, known once its genes are counted",
+        ),
         *LINEAGE,
     ),
+    key=("experiment", "sample"),
+    references=(Reference(("experiment", "sample"), "samples", always=False),),
+)
+
+RNASEQ_PROFILES = Table(
+    "rnaseq_profiles",
+    "One row per run with gene counts: what they look like, and whether of single cells.",
+    (
+        EXPERIMENT,
+        SAMPLE,
+        ORGANISM,
+        Column("num_genes", "INTEGER", "Genes of the reference", "genes"),
+        Column("num_genes_detected", "INTEGER", "Genes with a count above 0", "genes"),
+        Column("zero_share", "DOUBLE", "Share of the reference's genes without a count"),
+        Column("library_size", "DOUBLE", "Sum of the gene counts", "fragments"),
+        Column("top_50_share", "DOUBLE", "Share of the counts in the 50 largest genes"),
+        Column("top_100_share", "DOUBLE", "Share of the counts in the 100 largest genes"),
+        Column(
+            "single_cell_probability",
+            "DOUBLE",
+            "How probably the run is of single cells, from 0 to 1, by its records and counts",
+        ),
+        Column("text_log_odds", "DOUBLE", "What the records say of it, -8 to 8; 0: nothing"),
+        Column("single_cell_signs", "VARCHAR[]", "The words in the records that say it"),
+        *LINEAGE,
+    ),
+    key=("experiment", "sample"),
+    references=(Reference(("experiment", "sample"), "samples", always=False),),
 )
 
 ARRAYS = Table(
@@ -237,6 +296,8 @@ ARRAYS = Table(
         Column("seconds", "DOUBLE", "Time the sample took", "s"),
         *LINEAGE,
     ),
+    key=("experiment", "sample"),
+    references=(Reference(("experiment", "sample"), "samples", always=False),),
 )
 
 PLATFORMS = Table(
@@ -255,6 +316,7 @@ PLATFORMS = Table(
         Column("num_probe_sets", "INTEGER", "Probe sets on the array", "probe sets"),
         Column("num_genes", "INTEGER", "Genes that its probes belong to", "genes"),
     ),
+    key=("platform",),
 )
 
 QN_TARGETS = Table(
@@ -274,6 +336,7 @@ QN_TARGETS = Table(
         _text("file", "The target as one number a line, relative to REFINEBIO_HOME"),
         *LINEAGE,
     ),
+    key=("organism", "version"),
 )
 
 DATASETS = Table(
@@ -293,6 +356,7 @@ DATASETS = Table(
         Column("requested_at", "TIMESTAMP WITH TIME ZONE", "When it was asked for"),
         *LINEAGE,
     ),
+    key=("dataset",),
 )
 
 COMPENDIUM = _text("organism", "Organism after which the compendium is called")
@@ -320,6 +384,7 @@ COMPENDIA = Table(
         _text("file", "The zip, relative to REFINEBIO_HOME"),
         *LINEAGE,
     ),
+    key=("kind", "organism", "version"),
 )
 
 COMPENDIUM_SAMPLES = Table(
@@ -336,9 +401,10 @@ COMPENDIUM_SAMPLES = Table(
         Column("percent_imputed", "DOUBLE", "Share of its values that are imputed", "%"),
         Column("percent_zero_restored", "DOUBLE", "Share of its values that are counts of 0", "%"),
         _text("data_version", "What its values were made from, as one text"),
-        Column("block", "INTEGER", "Block of samples that it lies in"),
-        Column("position", "INTEGER", "Place within the block, from 0"),
+        Column("place", "INTEGER", "Row of the matrix, from 0"),
     ),
+    key=("organism", "version", "sample"),
+    references=(Reference(("organism", "version"), "compendia"),),
 )
 
 COMPENDIUM_GENES = Table(
@@ -353,6 +419,8 @@ COMPENDIUM_GENES = Table(
         Column("held_out_rmse", "DOUBLE", "Error of their imputation", "log2"),
         Column("standard_deviation", "DOUBLE", "Of the hidden values: the error of a mean", "log2"),
     ),
+    key=("organism", "version", "gene"),
+    references=(Reference(("organism", "version"), "compendia"),),
 )
 
 COMPENDIUM_LEFT_OUT = Table(
@@ -366,6 +434,8 @@ COMPENDIUM_LEFT_OUT = Table(
         _text("rule", "single_cell, withdrawn, failed_check, reviewed, or values"),
         _text("reason", "Why, in words"),
     ),
+    key=("organism", "version", "experiment", "sample"),
+    references=(Reference(("organism", "version"), "compendia"),),
 )
 
 COMPENDIUM_EXPRESSION = Table(
@@ -379,6 +449,29 @@ COMPENDIUM_EXPRESSION = Table(
         Column("value", "FLOAT", "log2 scale, quantile-normalised to the organism's target"),
         _text("origin", "measured, imputed, zero restored (a count of 0), or missing"),
     ),
+    key=("organism", "version", "gene", "sample"),
+)
+
+EXPORTS = Table(
+    "exports",
+    "RNA-seq samples of an organism as files for other programs. Releases never change.",
+    (
+        ORGANISM,
+        _text("kind", "archs4 (HDF5 for archs4py), anndata (h5ad) or zarr (AnnData in a folder)"),
+        _text("level", "gene or transcript"),
+        RELEASE,
+        Column("is_current", "BOOLEAN", "Whether it is the newest of its kind"),
+        Column("num_samples", "INTEGER", "Samples in it", "samples"),
+        Column("num_columns", "INTEGER", "Columns; archs4 has one for each series of a sample"),
+        Column("num_features", "INTEGER", "Genes or transcripts"),
+        Column("layers", "VARCHAR[]", "Which values it has"),
+        Column("num_left_out", "INTEGER", "Samples that could not be taken", "samples"),
+        Column("num_bytes", "BIGINT", "Size of the file, or of all files of the folder", "bytes"),
+        _text("sha256", "SHA-256 of the file; of a folder, of its manifest's lines"),
+        _text("file", "The file or folder, relative to REFINEBIO_HOME"),
+        *LINEAGE,
+    ),
+    key=("kind", "level", "organism", "version"),
 )
 
 EXPRESSION = Table(
@@ -397,6 +490,8 @@ EXPRESSION = Table(
         ORGANISM,
         _text("technology", "MICROARRAY or RNA-SEQ"),
     ),
+    key=("experiment", "sample", "gene"),
+    references=(Reference(("experiment", "sample"), "samples", always=False),),
 )
 
 GENE_COUNTS = Table(
@@ -412,6 +507,8 @@ GENE_COUNTS = Table(
         EXPERIMENT,
         ORGANISM,
     ),
+    key=("experiment", "sample", "gene"),
+    references=(Reference(("experiment", "sample"), "samples", always=False),),
 )
 
 ORGANISMS = Table(
@@ -428,6 +525,7 @@ ORGANISMS = Table(
         Column("has_short_index", "BOOLEAN", "Index with k = 23 is built"),
         Column("has_long_index", "BOOLEAN", "Index with k = 31 is built"),
     ),
+    key=("organism",),
 )
 
 GENES = Table(
@@ -439,6 +537,8 @@ GENES = Table(
         _text("symbol", "Gene symbol, where the annotation gives one"),
         Column("num_transcripts", "INTEGER", "Transcripts of the gene", "transcripts"),
     ),
+    key=("organism", "gene"),
+    references=(Reference(("organism",), "organisms"),),
 )
 
 PROCESSORS = Table(
@@ -449,6 +549,54 @@ PROCESSORS = Table(
         _text("version", "Version"),
         Column("num_samples", "BIGINT", "Samples it processed", "samples"),
     ),
+    key=("processor", "version"),
+)
+
+_SAMPLE_ROW = Column("sample_row", "INTEGER", "Row of `samples` (its rowid)")
+_EXPERIMENT_ROW = Column("experiment_row", "INTEGER", "Row of `experiments` (its rowid)")
+
+SEARCH_WORDS = Table(
+    "search_words",
+    "The words that can be searched for; asked through search_samples, search_experiments, facets.",
+    (
+        _text("word", "Word: lower case, no accents, singular"),
+        Column("number", "INTEGER", "Number of the word in the other tables"),
+        Column("num_samples", "INTEGER", "Samples that have it", "samples"),
+        Column("num_experiments", "INTEGER", "Experiments that have it, or samples that do"),
+    ),
+    key=("word",),
+)
+
+SEARCH_SAMPLE_WORDS = Table(
+    "search_sample_words",
+    "Which samples have a word: in their title, harmonised fields or attributes.",
+    (
+        Column("word", "INTEGER", "Number of the word in `search_words`"),
+        _SAMPLE_ROW,
+        Column("score", "FLOAT", "BM25 score of the sample for the word"),
+    ),
+)
+
+SEARCH_EXPERIMENT_WORDS = Table(
+    "search_experiment_words",
+    "Which experiments have a word.",
+    (
+        Column("word", "INTEGER", "Number of the word in `search_words`"),
+        _EXPERIMENT_ROW,
+        Column("score", "FLOAT", "BM25 score of the experiment with its samples for the word"),
+        Column("own_score", "FLOAT", "The same without its samples; none where only they have it"),
+    ),
+)
+
+SEARCH_SAMPLE_ROWS = Table(
+    "search_sample_rows",
+    "Whose samples are which, for searches.",
+    (
+        _SAMPLE_ROW,
+        _EXPERIMENT_ROW,
+        Column("in_several", "BOOLEAN", "Whether other experiments have the sample too"),
+    ),
+    key=("sample_row",),
 )
 
 CATALOGUE = (
@@ -459,6 +607,7 @@ CATALOGUE = (
     SAMPLE_FILES,
     SAMPLE_STATUS,
     QUANTIFICATIONS,
+    RNASEQ_PROFILES,
     ARRAYS,
     EXPRESSION,
     GENE_COUNTS,
@@ -471,6 +620,11 @@ CATALOGUE = (
     COMPENDIUM_GENES,
     COMPENDIUM_LEFT_OUT,
     COMPENDIUM_EXPRESSION,
+    EXPORTS,
     GENES,
     PROCESSORS,
+    SEARCH_WORDS,
+    SEARCH_SAMPLE_WORDS,
+    SEARCH_EXPERIMENT_WORDS,
+    SEARCH_SAMPLE_ROWS,
 )

@@ -120,13 +120,15 @@ class RnaseqContents:
     """What the README of an RNA-seq sample compendium tells beside the metadata.
 
     `references` are the transcriptome releases that were quantified against, in words, and
-    how many samples each has.
+    how many samples each has; with `whole_folders`, all that Salmon wrote is there, a folder a
+    sample.
     """
 
     organism: str
     software: str
     references: Mapping[str, int] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    whole_folders: bool = False
 
 
 def write_compendium_documents(
@@ -206,12 +208,12 @@ def write_rnaseq_documents(
     written = write_metadata(metadata, folder, most_submitted=MOST_SUBMITTED)
     sections = [
         _head("RNA-seq sample compendium", contents.organism, contents.software, metadata),
-        _rnaseq_files(metadata),
+        _rnaseq_files(metadata, contents),
         _rnaseq_making(contents),
         left_out_section(metadata),
         checks_section(None, [*contents.warnings, *written.warnings]),
         columns_section(),
-        _rnaseq_reading(metadata),
+        _rnaseq_reading(metadata, contents),
         _citing(metadata, None),
     ]
     texts = {README: _joined(sections), LICENSE: license_text()}
@@ -438,9 +440,16 @@ def _percent(share: float) -> str:
 # --- RNA-seq sample compendia -------------------------------------------------------------
 
 
-def _rnaseq_files(metadata: DatasetMetadata) -> str:
+def _rnaseq_files(metadata: DatasetMetadata, contents: RnaseqContents) -> str:
+    of_sample = ("`<EXPERIMENT>/<SAMPLE>_quant.sf`", "Salmon's file of every sample: transcripts")
+    if contents.whole_folders:
+        of_sample = (
+            "`<EXPERIMENT>/<SAMPLE>/`",
+            "all that Salmon wrote of a sample: `quant.sf`, the transcripts, and beside it "
+            "`cmd_info.json`, `aux_info`, `logs`, …",
+        )
     rows = [
-        ("`<EXPERIMENT>/<SAMPLE>_quant.sf`", "Salmon's file of every sample: transcripts"),
+        of_sample,
         ("`<EXPERIMENT>/metadata_<EXPERIMENT>.tsv`", "a line for each sample of the experiment"),
         (f"`{AGGREGATED}`", "all samples and experiments, with all that was submitted"),
     ]
@@ -474,20 +483,20 @@ def _rnaseq_making(contents: RnaseqContents) -> str:
     return text
 
 
-def _rnaseq_reading(metadata: DatasetMetadata) -> str:
+def _rnaseq_reading(metadata: DatasetMetadata, contents: RnaseqContents) -> str:
     experiment = metadata.experiments[0].accession if metadata.experiments else "<EXPERIMENT>"
     folder = file_name(experiment)
+    files, sample_of = f"{folder}/*_quant.sf", 'sub("_quant.sf", "", basename(files))'
+    if contents.whole_folders:
+        files, sample_of = f"{folder}/*/quant.sf", "basename(dirname(files))"
     lines = [
         (
             "r",
-            f'files <- Sys.glob("{folder}/*_quant.sf")\n'
-            'names(files) <- sub("_quant.sf", "", basename(files))\n'
+            f'files <- Sys.glob("{files}")\n'
+            f"names(files) <- {sample_of}\n"
             'transcripts <- tximport::tximport(files, type = "salmon", txOut = TRUE)',
         ),
-        (
-            "python",
-            f'polars.read_csv("{folder}/*_quant.sf", separator="\\t", include_file_paths="file")',
-        ),
+        ("python", f'polars.read_csv("{files}", separator="\\t", include_file_paths="file")'),
         ("python", f'pandas.read_csv("{folder}/metadata_{folder}.tsv", sep="\\t")'),
     ]
     return "## Reading it\n\n" + "".join(f"```{kind}\n{line}\n```\n" for kind, line in lines)

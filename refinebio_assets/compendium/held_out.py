@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refinebio_assets.compendium.rules import Rules
-from refinebio_assets.errors import InvalidExpressionTable
+from refinebio_assets.errors import CannotImpute
 from refinebio_assets.matrix.impute import Imputation, IterativeSvd, Progress, impute
 from refinebio_assets.publish.disk_matrix import DiskMatrix, Values
 from refinebio_assets.publish.group_samples import OnProgress
@@ -125,7 +125,7 @@ def held_out_error(
         source = _Visible(subset, hidden, np.flatnonzero(visible.counts.sum(axis=0)))
         try:
             imputation = _impute(source, rules.rank, on_progress)
-        except InvalidExpressionTable as error:
+        except CannotImpute as error:
             return NotMeasured(error.message)
         tallies = _compare(source, imputation, visible, is_rnaseq[hidden.samples])
     if not tallies.counts.any():
@@ -223,9 +223,10 @@ def _impute(source: _Visible, rank: int, on_progress: OnProgress) -> Imputation:
     settings = IterativeSvd(rank=rank)
 
     def told(now: Progress) -> None:
-        left = now.iterations_left
-        total = settings.most_iterations if left is None else now.iterations + left
-        on_progress("hidden values imputed", now.iterations, total)
+        total = (
+            settings.most_iterations if now.passes_left is None else now.passes + now.passes_left
+        )
+        on_progress("hidden values imputed", now.passes, total)
 
     return impute(source, settings, on_pass=told)
 

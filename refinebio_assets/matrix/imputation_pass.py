@@ -15,7 +15,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 from refinebio_assets.matrix.low_rank import Factors, Floats, Reals
-from refinebio_assets.matrix.missing_cells import Block, Integers, MissingCells, Source, blocks
+from refinebio_assets.matrix.missing_cells import (
+    Block,
+    Integers,
+    MissingCells,
+    Source,
+    Sums,
+    sum_blocks,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +74,7 @@ def pass_over(
         if missing.patterns is None
         else _ByPattern(source, fill, basis, rank, missing.patterns, missing.pattern_of)
     )
-    for block in blocks(source, cells):
-        sums.add(block)
+    sum_blocks(source, cells, sums.seen)
     return sums.result()
 
 
@@ -84,9 +90,9 @@ class _ByCell:
             self._new = Factors(thin, np.ascontiguousarray(basis[:, :rank]))
         self._gram = np.zeros((basis.shape[1], basis.shape[1]))
         self._back = np.zeros(basis.T.shape)
-        self._changed = self._before = 0.0
+        self._changed, self._before = np.zeros(1), np.zeros(1)
 
-    def add(self, block: Block) -> None:
+    def seen(self, block: Block) -> Sums:
         rows, values, missing = block
         if self._old is not None:
             _refill(values, missing, self._old.samples[rows] @ self._old.genes.T)
@@ -94,14 +100,15 @@ class _ByCell:
             self._new.samples[rows] = values @ self._new.genes
             low = self._new.samples[rows] @ self._new.genes.T
             changed, before = _refill(values, missing, low)
-            self._changed += changed
-            self._before += before
+            yield self._changed, np.array([changed])
+            yield self._before, np.array([before])
         product = values @ self._basis
-        self._gram += _inner(product, product)
-        self._back += product.T @ values
+        yield self._gram, _inner(product, product)
+        yield self._back, product.T @ values
 
     def result(self) -> Pass:
-        return Pass(self._new, self._changed, self._before, self._gram, self._back.T)
+        changed, before = float(self._changed[0]), float(self._before[0])
+        return Pass(self._new, changed, before, self._gram, self._back.T)
 
 
 class _ByPattern:
@@ -135,7 +142,7 @@ class _ByPattern:
         self._shares = np.zeros((len(patterns), _rank(new), width))
         self._grams = np.zeros((len(patterns), both, both))  # of the rows of (new, old)
 
-    def add(self, block: Block) -> None:
+    def seen(self, block: Block) -> Sums:
         rows, values, _ = block
         product = values @ self._basis
         new = self._new
@@ -143,18 +150,18 @@ class _ByPattern:
             of = self._pattern_of[rows]
             groups = [(number, np.flatnonzero(of == number)) for number in np.unique(of)]
             if self._replaced:
-                self._project(rows, product, groups)
+                yield from self._project(rows, product, groups)
             mine = new.samples[rows]
             for number, some in groups:
                 if len(self._patterns[number]):
                     product[some] += mine[some] @ self._new_basis[number]
-                    self._shares[number] += _inner(mine[some], product[some])
-        self._gram += _inner(product, product)
-        self._back += product.T @ values
+                    yield self._shares[number], _inner(mine[some], product[some])
+        yield self._gram, _inner(product, product)
+        yield self._back, product.T @ values
 
     def _project(
         self, rows: slice, product: Reals, groups: list[tuple[int, NDArray[np.intp]]]
-    ) -> None:
+    ) -> Sums:
         """The new approximation's rows, and what they and the old ones have in common."""
         assert self._new is not None  # noqa: S101 — for the type checker
         mine = product[:, : _rank(self._new)].copy()
@@ -162,12 +169,12 @@ class _ByPattern:
             if not len(self._patterns[number]):
                 continue
             if self._old is None:
-                self._grams[number] += _inner(mine[some], mine[some])
+                yield self._grams[number], _inner(mine[some], mine[some])
                 continue
             theirs = self._old.samples[rows][some]
             mine[some] += theirs @ self._old_new[number]
             both = np.concatenate([mine[some], theirs], axis=1)
-            self._grams[number] += _inner(both, both)
+            yield self._grams[number], _inner(both, both)
         self._new.samples[rows] = mine
 
     def result(self) -> Pass:

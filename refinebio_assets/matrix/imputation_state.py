@@ -27,6 +27,8 @@ class State:
         So many of them are good enough for the next fill; None: a further pass is needed.
     fill
         What the missing cells hold; None is 0.
+    at_full_rank
+        Whether the next fill is of the asked rank at once.
     repeats
         Passes since the fill was replaced.
     changes
@@ -40,6 +42,15 @@ class State:
     repeats: int = 0
     changes: list[float] = field(default_factory=list)
     converged: bool = False
+    at_full_rank: bool = False
+
+
+def is_converged(changed: float, before: float, threshold: float) -> bool:
+    """Whether a fill has come to rest, from its squared change and its square before."""
+    tiny = float(np.finfo(np.float32).eps)
+    if before == 0 or (before < tiny and changed > tiny):
+        return False
+    return changed / before < threshold
 
 
 def save(state: State, path: Path, identity: str) -> None:
@@ -53,7 +64,7 @@ def save(state: State, path: Path, identity: str) -> None:
             basis=state.basis,
             counts=np.array([state.next_rank or 0, state.passes, state.repeats]),
             changes=np.array(state.changes, np.float64),
-            converged=np.array(state.converged),
+            converged=np.array([state.converged, state.at_full_rank]),
             **fill,
         )
 
@@ -65,6 +76,7 @@ def restored(path: Path, identity: str) -> State | None:
             if str(saved["identity"]) != identity:
                 return None
             rank, passes, repeats = saved["counts"].tolist()
+            converged, at_full_rank = saved["converged"].tolist()
             return State(
                 basis=saved["basis"],
                 next_rank=rank or None,
@@ -72,7 +84,8 @@ def restored(path: Path, identity: str) -> State | None:
                 passes=passes,
                 repeats=repeats,
                 changes=saved["changes"].tolist(),
-                converged=bool(saved["converged"]),
+                converged=converged,
+                at_full_rank=at_full_rank,
             )
     except (FileNotFoundError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
         return None

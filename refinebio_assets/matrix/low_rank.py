@@ -60,6 +60,17 @@ def random_basis(genes: int, width: int, seed: int) -> Floats:
     return np.linalg.qr(start)[0]
 
 
+def independent_of(basis: Reals, directions: Reals) -> Floats:
+    """Orthonormal columns that span, with the basis, what the directions add to it."""
+    others = basis.astype(np.float64)
+    added = directions - others @ (others.T @ directions)
+    sizes = np.linalg.norm(added, axis=0)
+    added = added[:, sizes > 0] / sizes[sizes > 0]
+    added -= others @ (others.T @ added)
+    result: Floats = np.linalg.qr(added)[0]
+    return result
+
+
 def improve(basis: Reals, gram: Floats, back: Floats, rank: int) -> Improved:
     """One step of subspace iteration on X, (samples, genes), from its products with a basis W.
 

@@ -61,6 +61,10 @@ class Storage(dg.ConfigurableResource):
         """The reviewed corrections of metadata; need not exist."""
         return self.root / "metadata_overrides.yaml"
 
+    def compendium_exclusions(self) -> Path:
+        """What people decided on samples of compendia; need not exist."""
+        return self.root / "compendium_exclusions.yaml"
+
     def reference(self, organism: str, release: str) -> Path:
         """Folder of one organism's transcriptome, gene map and indices."""
         return self.root / "reference" / organism / valid_accession(release, what="release")
@@ -112,6 +116,12 @@ class Storage(dg.ConfigurableResource):
     def qn_targets(self, organism: str) -> Path:
         """Folder of an organism's quantile-normalisation targets, one folder per version."""
         return self.root / "qn_targets" / organism_name(organism)
+
+    def checkpoint(self, work: str) -> Path:
+        """Where long work keeps its state, to go on after it was killed."""
+        folder = self.root / "checkpoints"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{valid_accession(work, what='work')}.npz"
 
     def catalogue(self) -> Path:
         """The DuckDB catalogue."""

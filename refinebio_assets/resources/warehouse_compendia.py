@@ -27,9 +27,21 @@ FILES = {
     "left_out.parquet": COMPENDIUM_LEFT_OUT,
 }
 
+MACRO_MEANINGS = {
+    "compendium_gene": "Values of a gene in a release: "
+    "compendium_gene('HOMO_SAPIENS', 1, 'ENSG…').",
+    "compendium_sample": "Values of a sample in a release: "
+    "compendium_sample('HOMO_SAPIENS', 1, 'GSM…').",
+    "compendium_matrix": "Values of some samples of a release: "
+    "compendium_matrix('HOMO_SAPIENS', 1, ['GSM…', 'GSM…']).",
+}
+
 
 def fill_compendia(database: duckdb.DuckDBPyConnection, storage: Storage) -> None:
     """Put all releases into a catalogue that is being built."""
+    from refinebio_assets.compendium.tiles import COMPENDIUM_EXPRESSION as EXPRESSION_QUERY
+    from refinebio_assets.compendium.tiles import COMPENDIUM_MACROS
+
     _fill_releases(database, storage)
     for name, table in FILES.items():
         columns = ", ".join(table.column_names())
@@ -37,9 +49,17 @@ def fill_compendia(database: duckdb.DuckDBPyConnection, storage: Storage) -> Non
         body = f"SELECT {columns} FROM read_parquet({sql_text(_below(storage, pattern))})"  # noqa: S608
         there = any(storage.root.glob(pattern))
         database.execute(f"CREATE TABLE {table.name} AS {body if there else _nothing(table)}")
+    values = f"{FOLDERS['normalized']}/*/*/values/*.parquet"
+    there = any(storage.root.glob(values))
+    body = EXPRESSION_QUERY.replace("$files", sql_text(_below(storage, values)))
     database.execute(
-        f"CREATE VIEW {COMPENDIUM_EXPRESSION.name} AS {_nothing(COMPENDIUM_EXPRESSION)}"
+        f"CREATE VIEW {COMPENDIUM_EXPRESSION.name} AS "
+        f"{body if there else _nothing(COMPENDIUM_EXPRESSION)}"
     )
+    for macro in COMPENDIUM_MACROS:
+        database.execute(macro)
+    for name, meaning in MACRO_MEANINGS.items():
+        database.execute(f"COMMENT ON MACRO TABLE {name} IS {sql_text(meaning)}")
 
 
 def _fill_releases(database: duckdb.DuckDBPyConnection, storage: Storage) -> None:
