@@ -12,6 +12,7 @@ tools=(
 )
 examples=(
   kallisto-examples r-bioc-shortread r-bioc-isoformswitchanalyzer r-bioc-annotationdbi
+  r-bioc-deseq2 r-bioc-edger r-bioc-tximeta # which the third of those needs anyway
 )
 
 wanted=("${tools[@]}")

@@ -14,7 +14,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from refinebio_assets import __version__
+from refinebio_assets.cli_compendia import compendia
 from refinebio_assets.cli_datasets import datasets
+from refinebio_assets.cli_exports import export
+from refinebio_assets.cli_quantify import quantify
+from refinebio_assets.cli_receipt import receipt
+from refinebio_assets.cli_serve import serve
 from refinebio_assets.command import (
     dagster_instance,
     err,
@@ -38,7 +43,12 @@ app = typer.Typer(
     help="Gene-expression data, processed uniformly, as tables to compute on.",
     pretty_exceptions_enable=False,
 )
+app.command()(receipt)
 app.add_typer(datasets, name="dataset")
+app.add_typer(compendia, name="compendium")
+app.command()(export)
+app.command()(quantify)
+app.command()(serve)
 
 
 @app.command()
@@ -388,8 +398,8 @@ def impute(
             said += f": iteration {progress.iterations}, rank {progress.rank}"
         if progress.iterations > 1:
             said += f", change {progress.change:.1e}"
-        if progress.iterations_left is not None:
-            said += f", iterations left about {progress.iterations_left}"
+        if progress.passes_left is not None:
+            said += f", about {progress.passes_left} passes left"
         err.print(said, highlight=False)
 
     with errors_told():

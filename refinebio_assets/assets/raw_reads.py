@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,16 +68,18 @@ def _verify(experiment: str, sample: Sample, toolbox: Toolbox) -> RawReads:
     first: RefinebioError | None = None
     for files in _places(sample):
         try:
-            return _fetch_and_measure(experiment, sample, files, toolbox)
+            folder = files_folder(experiment, sample.sample, toolbox)
+            return fetch_and_measure(sample, files, folder, toolbox)
         except (DownloadFailed, RawFileMissing) as error:
             first = first or error
             toolbox.log(f"{experiment}, {sample.sample}: {error}")
     raise first or RawFileMissing("The sample names no file.")
 
 
-def _fetch_and_measure(
-    experiment: str, sample: Sample, sources: tuple[RawFile, ...], toolbox: Toolbox
+def fetch_and_measure(
+    sample: Sample, sources: Sequence[RawFile], folder: Path, toolbox: Toolbox
 ) -> RawReads:
+    """Find out which files are mates; fetch into `folder` what is not here; check every read."""
     from refinebio_assets.rnaseq.pairing import assign_mates
     from refinebio_assets.rnaseq.raw_reads import RawReads
     from refinebio_assets.rnaseq.reads import ReadFormat, detect_format
@@ -86,7 +89,6 @@ def _fetch_and_measure(
         raise UnsupportedRawFile("Two of the sample's files have the same name.")
     mates = assign_mates(list(by_name))
     wanted = [by_name[name] for name in (mates.mate1, mates.mate2) if name is not None]
-    folder = files_folder(experiment, sample.sample, toolbox)
     files = tuple(
         fetch_file(file, folder / file.filename, f"{sample.sample}: {file.filename}", toolbox)
         for file in wanted

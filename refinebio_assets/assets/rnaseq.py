@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -33,18 +33,30 @@ from refinebio_assets.errors import (
 )
 from refinebio_assets.metadata.platforms import RNA_SEQ
 from refinebio_assets.resources.references import BuiltIndex, gene_map_path, newest_index
-from refinebio_assets.resources.storage import read_json
+from refinebio_assets.resources.storage import Storage, read_json
 from refinebio_assets.sample_status import SampleStatus
 
 if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
     from refinebio_assets.rnaseq.quantification import SalmonOptions
     from refinebio_assets.rnaseq.raw_reads import RawReads
     from refinebio_assets.rnaseq.tximport import GeneQuantification
-    from refinebio_assets.sources.records import Sample
+    from refinebio_assets.sources.records import Experiment, Sample
 
 QUANTIFICATION_STAGE = "transcript_quantification"
 GENE_COUNTS_STAGE = "gene_counts"
 RECORD = "quantification.json"
+_PREVIEWED = (
+    "sample",
+    "organism",
+    "num_genes",
+    "num_genes_detected",
+    "library_size",
+    "single_cell_probability",
+)
 
 
 # --- transcript_quantification --------------------------------------------------------
@@ -81,7 +93,7 @@ def quantify_transcripts(experiment: str, toolbox: Toolbox) -> StageOutcome:
     return StageOutcome(
         statuses,
         metadata=_rates(rows, statuses),
-        findings=_odd_samples(experiment, rows, toolbox),
+        findings=odd_samples(experiment, rows, toolbox),
         transient=results.transient,
     )
 
@@ -99,33 +111,56 @@ def is_quantified(experiment: str, sample: Sample, reads: RawReads, toolbox: Too
 def _quantify(
     experiment: str, sample: Sample, reads: RawReads, toolbox: Toolbox, overall: Progress
 ) -> dict[str, Any]:
-    index = _index_for(sample, reads, toolbox)
-    inputs = _inputs(reads, index, toolbox)
     final = toolbox.storage.quant_folder(experiment, sample.sample)
+    row = quantified(experiment, sample, reads, final, toolbox.storage, toolbox)
+    overall.advance()
+    return row
+
+
+def quantified(
+    experiment: str,
+    sample: Sample,
+    reads: RawReads,
+    final: Path,
+    into: Storage,
+    toolbox: Toolbox,
+    *,
+    index: BuiltIndex | None = None,
+) -> dict[str, Any]:
+    """The sample's row of `quantifications`; Salmon runs unless `final` has its finished work.
+
+    Parameters
+    ----------
+    final
+        Folder of Salmon's output, anywhere below the root of `into`.
+    index
+        None: the newest of the organism that suits the reads.
+    """
+    index = index or _index_for(sample, reads, toolbox)
+    inputs = _inputs(reads, index, toolbox)
     record = read_json(final / RECORD)
     if record is None or record["inputs"] != inputs:
         if not all(path.exists() for path in reads.paths):
             raise RawFilesDropped("The raw files are not there any more.")
-        with toolbox.storage.publish_folder(final) as folder:
-            row = _run_salmon(experiment, sample, reads, index, folder, toolbox)
+        with into.publish_folder(final) as folder:
+            row = {
+                "experiment": experiment,
+                "sample": sample.sample,
+                **_run_salmon(f"{experiment}, {sample.sample}", reads, index, folder, toolbox),
+                "quant_folder": str(final.relative_to(into.root)),
+                **toolbox.lineage(),
+            }
             text = json.dumps({"inputs": inputs, "row": row}, indent=1, default=str)
             (folder / RECORD).write_text(text)
         record = json.loads(text)
-    overall.advance()
     return _row(record["row"])
 
 
 def _run_salmon(
-    experiment: str,
-    sample: Sample,
-    reads: RawReads,
-    index: BuiltIndex,
-    folder: Path,
-    toolbox: Toolbox,
+    label: str, reads: RawReads, index: BuiltIndex, folder: Path, toolbox: Toolbox
 ) -> dict[str, Any]:
     from refinebio_assets.rnaseq.quantification import read_arguments, read_salmon_output
 
-    label = f"{experiment}, {sample.sample}"
     progress = Progress(toolbox.log, label, reads.reads, "fragments")
     started = time.monotonic()
     toolbox.log(f"{label}: Salmon against {index.release}, {index.length} index")
@@ -138,10 +173,7 @@ def _run_salmon(
             progress.update,
         )
     result = read_salmon_output(folder)
-    final = toolbox.storage.quant_folder(experiment, sample.sample)
     return {
-        "experiment": experiment,
-        "sample": sample.sample,
         "organism": index.organism,
         "layout": reads.layout,
         "reads": reads.reads,
@@ -155,8 +187,6 @@ def _run_salmon(
         "reference_assembly": index.assembly,
         "raw_sha256": reads.sha256,
         "seconds": time.monotonic() - started,
-        "quant_folder": str(final.relative_to(toolbox.storage.root)),
-        **toolbox.lineage(),
     }
 
 
@@ -218,9 +248,10 @@ def _rates(rows: list[dict[str, Any]], statuses: list[SampleStatus]) -> dict[str
     }
 
 
-def _odd_samples(
+def odd_samples(
     experiment: str, rows: list[dict[str, Any]], toolbox: Toolbox
 ) -> dict[str, list[str]]:
+    """For each check, the samples of which it warns, in words."""
     config = toolbox.config
     found: dict[str, list[str]] = {"mapping_rate": [], "reads": [], "library_type": []}
     for row in rows:
@@ -241,7 +272,8 @@ def count_genes(experiment: str, toolbox: Toolbox) -> StageOutcome:
     """Bring transcripts to genes with tximport, organism by organism; publish the values."""
     from refinebio_assets.matrix.expression import samples_of
 
-    samples = processable(surveyed(experiment, toolbox.storage), RNA_SEQ)
+    record = surveyed(experiment, toolbox.storage)
+    samples = processable(record, RNA_SEQ)
     failed = failed_at((RAW_STAGE, QUANTIFICATION_STAGE), experiment, toolbox)
     hopeful = [each.sample for each in samples if each.sample not in failed]
     rows = _quantified(experiment, hopeful, toolbox)
@@ -251,7 +283,8 @@ def count_genes(experiment: str, toolbox: Toolbox) -> StageOutcome:
     written: list[dict[str, Any]] = []
     for organism in sorted({row["organism"] for row in rows.values()}):
         mine = [row for row in rows.values() if row["organism"] == organism]
-        written += _publish_genes(experiment, organism, mine, toolbox)
+        written += _publish_genes(record, organism, mine, toolbox)
+    _publish_profiles(experiment, written, toolbox)
     statuses = [SampleStatus(row["sample"], "processed") for row in written]
     files = _current_files(experiment, {row["organism"] for row in rows.values()}, toolbox)
     record_statuses(experiment, GENE_COUNTS_STAGE, statuses, toolbox)
@@ -265,17 +298,19 @@ def count_genes(experiment: str, toolbox: Toolbox) -> StageOutcome:
         metadata={
             "n_samples": len(samples),
             "n_processed": len(written),
-            "n_genes": max((row["genes"] for row in written), default=0),
+            "n_genes": max((row["num_genes"] for row in written), default=0),
             "genes_detected": previews.bars(
-                {row["sample"]: row["genes_detected"] for row in written}, "genes"
+                {row["sample"]: row["num_genes_detected"] for row in written}, "genes"
             ),
-            "preview": previews.table(written),
+            "preview": previews.table(
+                [{name: row[name] for name in _PREVIEWED} for row in written]
+            ),
         },
         findings={
             "genes_detected": [
-                f"{experiment}, {row['sample']}: {row['genes_detected']:,} genes"
+                f"{experiment}, {row['sample']}: {row['num_genes_detected']:,} genes"
                 for row in written
-                if row["genes_detected"] < toolbox.config.warn_genes
+                if row["num_genes_detected"] < toolbox.config.warn_genes
             ],
             "all_samples_processed": [
                 f"{experiment}, {each.sample}" for each in samples if each.sample not in in_matrix
@@ -310,34 +345,64 @@ def _refuse_incomplete(
 
 
 def _publish_genes(
-    experiment: str, organism: str, rows: list[dict[str, Any]], toolbox: Toolbox
+    record: Experiment, organism: str, rows: list[dict[str, Any]], toolbox: Toolbox
 ) -> list[dict[str, Any]]:
-    """One expression file: samples quantified with the same index are summarised together."""
+    """One expression file: samples quantified with the same index are summarised together.
+
+    Returns their rows of `rnaseq_profiles`.
+    """
     from refinebio_assets.matrix.expression import write_gene_counts
 
-    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        key = (row["reference_release"], row["index_length"], row["index_sha256"])
-        groups.setdefault(key, []).append(row)
-    summarised = [
-        _tximport([row["sample"] for row in group], organism, key[0], experiment, toolbox)
-        for key, group in groups.items()
-    ]
+    experiment = record.experiment
+    summarised = []
+    for group in of_one_index(rows):
+        files = {
+            row["sample"]: toolbox.storage.quant_folder(experiment, row["sample"]) / "quant.sf"
+            for row in group
+        }
+        gene_map = read_gene_map(organism, group[0]["reference_release"], toolbox)
+        summarised.append(to_genes(files, gene_map, toolbox))
     path = toolbox.storage.expression_file(organism, "RNA-SEQ", experiment)
     with toolbox.storage.publish_file(path) as staged:
         write_gene_counts(staged, summarised, _provenance(experiment, rows, toolbox))
     toolbox.log(f"{experiment}: {len(rows)} samples of {organism} brought to genes")
+    known = {each.sample: each for each in record.samples}
     return [
         {
+            "experiment": experiment,
             "sample": sample,
             "organism": organism,
-            "genes": len(genes.genes),
-            "genes_detected": int((genes.counts[:, column] > 0).sum()),
-            "total_counts": float(genes.counts[:, column].sum()),
+            **_profile(record, known[sample], genes.counts[:, column]),
+            **toolbox.lineage(),
         }
         for genes in summarised
         for column, sample in enumerate(genes.samples)
     ]
+
+
+def _profile(record: Experiment, sample: Sample, counts: NDArray[np.float64]) -> dict[str, Any]:
+    """What the counts look like, and how probably the run is of single cells."""
+    from refinebio_assets.metadata.single_cell import text_evidence
+    from refinebio_assets.rnaseq.single_cell import profile_of, single_cell_probability
+
+    profile = profile_of(counts)
+    told = text_evidence(record, sample)
+    return {
+        **asdict(profile),
+        "zero_share": profile.zero_share,
+        "single_cell_probability": single_cell_probability(told.log_odds, profile),
+        "text_log_odds": told.log_odds,
+        "single_cell_signs": list(told.signs),
+    }
+
+
+def _publish_profiles(experiment: str, rows: list[dict[str, Any]], toolbox: Toolbox) -> None:
+    from refinebio_assets.matrix.tables import frame, write_parquet
+    from refinebio_assets.tables import RNASEQ_PROFILES
+
+    path = toolbox.storage.table_file("rnaseq_profiles", experiment)
+    with toolbox.storage.publish_file(path) as staged:
+        write_parquet(frame(RNASEQ_PROFILES, rows), staged)
 
 
 def _provenance(experiment: str, rows: list[dict[str, Any]], toolbox: Toolbox) -> dict[str, str]:
@@ -351,23 +416,33 @@ def _provenance(experiment: str, rows: list[dict[str, Any]], toolbox: Toolbox) -
     }
 
 
-def _tximport(
-    samples: list[str], organism: str, release: str, experiment: str, toolbox: Toolbox
-) -> GeneQuantification:
+def of_one_index(rows: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Rows of `quantifications` in groups that were made with the same index."""
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        key = (row["reference_release"], row["index_length"], row["index_sha256"])
+        groups.setdefault(key, []).append(row)
+    return list(groups.values())
+
+
+def read_gene_map(organism: str, release: str, toolbox: Toolbox) -> pl.DataFrame:
+    """Transcript, gene and symbol of one release."""
     import polars as pl
 
+    path = gene_map_path(toolbox.storage.reference(organism, release))
+    return pl.read_parquet(path, glob=False)
+
+
+def to_genes(
+    files: Mapping[str, Path], gene_map: pl.DataFrame, toolbox: Toolbox
+) -> GeneQuantification:
+    """Salmon's files of samples (of one index) brought to genes by tximport, ours or R's."""
     from refinebio_assets.rnaseq.tximport import GeneQuantification, gene_level
 
-    gene_map = pl.read_parquet(
-        gene_map_path(toolbox.storage.reference(organism, release)), glob=False
-    )
-    files = {
-        sample: toolbox.storage.quant_folder(experiment, sample) / "quant.sf" for sample in samples
-    }
     if not toolbox.config.tximport_in_r:
         return gene_level(files, gene_map)
     found = toolbox.r.tximport(files, gene_map, "no")
-    return GeneQuantification(samples=samples, unmapped_transcripts=0, **found)
+    return GeneQuantification(samples=list(files), unmapped_transcripts=0, **found)
 
 
 def _current_files(experiment: str, organisms: set[str], toolbox: Toolbox) -> list[Path]:

@@ -141,6 +141,7 @@ class MateFiles:
 
 
 _FASTQ_ENDING = re.compile(r"(\.(fastq|fq))?(\.(gz|bgz))?$", re.IGNORECASE)
+_SRA_ENDING = re.compile(r"\.(sra|sralite)$", re.IGNORECASE)
 _MATE_ENDING = re.compile(r"[._-](R?(?P<mate>[12])|R(?P<illumina>[12])_\d{3})$", re.IGNORECASE)
 
 
@@ -178,6 +179,44 @@ def assign_mates(filenames: Sequence[str]) -> MateFiles:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """What a person's files are called together, and the files, as they were given."""
+
+    name: str
+    files: tuple[str, ...]
+
+
+def runs_of(paths: Sequence[str], *, each_alone: bool = False) -> list[RunFiles]:
+    """Which of a person's files are of one run, by folder and name.
+
+    Files of a folder that differ only in `_1` and `_2` (or as `assign_mates` has it), with a
+    file named as what they share, are a run of that name. Every other file is a run by
+    itself, named as it is but for its ending (.fastq.gz, .sra, …). Names may repeat.
+
+    Parameters
+    ----------
+    each_alone
+        Names say nothing of mates: every file is a run.
+    """
+    alike: dict[tuple[str, str], list[tuple[int | None, str]]] = {}
+    for path in paths:
+        stem, mate = (path, None) if each_alone else _split_mate(path)
+        alike.setdefault((str(PurePosixPath(path).parent), stem), []).append((mate, path))
+    found: list[RunFiles] = []
+    for (_, stem), files in alike.items():
+        if {1, 2} <= {mate for mate, _ in files}:
+            found.append(RunFiles(stem, tuple(path for _, path in files)))
+        else:
+            found += [RunFiles(_name_alone(path), (path,)) for _, path in files]
+    return found
+
+
+def _name_alone(path: str) -> str:
+    name = PurePosixPath(path).name
+    return _SRA_ENDING.sub("", name) if _SRA_ENDING.search(name) else _without_ending(name)
+
+
 _MATES_REMEDY = (
     "Name one file, or two mates such as X_1.fastq.gz and X_2.fastq.gz; "
     "lanes of one run are to be joined first (`cat`), runs to be listed one by one."
@@ -186,8 +225,12 @@ _MATES_REMEDY = (
 
 def _split_mate(filename: str) -> tuple[str, int | None]:
     """The name without its endings, and the mate that it names, if any."""
-    stem = _FASTQ_ENDING.sub("", PurePosixPath(filename).name, count=1)
+    stem = _without_ending(PurePosixPath(filename).name)
     ending = _MATE_ENDING.search(stem)
     if ending is None:
         return stem, None
     return stem[: ending.start()], int(ending["mate"] or ending["illumina"])
+
+
+def _without_ending(name: str) -> str:
+    return _FASTQ_ENDING.sub("", name, count=1)

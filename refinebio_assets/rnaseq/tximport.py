@@ -88,8 +88,55 @@ class GeneQuantification:
             Estimated reads, genes × samples; a new array. A sample without any abundance
             is all zero, where R has NaN.
         """
-        mean_length = self.length.mean(axis=1, keepdims=True)
-        return _with_totals_of(self.counts, self.abundance * mean_length)
+        return _length_scaled(self.counts, self.abundance, self.length)
+
+
+@dataclass(frozen=True, eq=False)
+class TranscriptQuantification:
+    """Salmon's own estimates, side by side, of samples that were quantified with one index.
+
+    `transcripts` are in the order of the files; the arrays, transcripts × samples, are TPM,
+    "NumReads" and "EffectiveLength" as Salmon wrote them.
+    """
+
+    transcripts: list[str]
+    samples: list[str]
+    abundance: Matrix
+    counts: Matrix
+    length: Matrix
+
+    def length_scaled_tpm(self) -> Matrix:
+        """As `GeneQuantification.length_scaled_tpm`; R's `txOut = TRUE`."""
+        return _length_scaled(self.counts, self.abundance, self.length)
+
+
+def transcript_level(quant_files: Mapping[str, Path]) -> TranscriptQuantification:
+    """Put quantifications side by side.
+
+    Parameters
+    ----------
+    quant_files
+        Sample to its `quant.sf`, plain or gzip. The order is kept.
+
+    Raises
+    ------
+    InvalidQuantification
+        As `gene_level`.
+    """
+    if not quant_files:
+        raise InvalidQuantification("No quant.sf was given.")
+    samples, paths = list(quant_files), list(quant_files.values())
+    table = read_quant(paths[0])
+    transcripts = table["Name"]
+    shape = (len(transcripts), len(samples))
+    abundance, counts, length = np.empty(shape), np.empty(shape), np.empty(shape)
+    for column, path in enumerate(paths):
+        if column:
+            table = read_quant(path)
+            _refuse_other_transcripts(table, transcripts, quant_files, column)
+        for array, name in ((abundance, "TPM"), (counts, "NumReads"), (length, "EffectiveLength")):
+            array[:, column] = table[name].to_numpy()
+    return TranscriptQuantification(transcripts.to_list(), samples, abundance, counts, length)
 
 
 def gene_level(
@@ -160,13 +207,7 @@ def gene_level(
 
     def summarise_file(column: int) -> Matrix:
         table = read_quant(paths[column])
-        if not table["Name"].equals(transcripts):
-            raise InvalidQuantification(
-                f"Samples {samples[0]} and {samples[column]} were made with different indices: "
-                f"{paths[0]} and {paths[column]} do not have the same transcripts in the "
-                "same order.",
-                remedy="Quantify both with the same index.",
-            )
+        _refuse_other_transcripts(table, transcripts, quant_files, column)
         return summarise(column, table)
 
     effective_sum = summarise(0, first)
@@ -199,6 +240,23 @@ def _fill_missing(length: Matrix, missing: NDArray[np.bool_], fallback: Matrix) 
         logarithms = np.log(np.where(gaps, 1.0, length[rows]))
     geometric_mean = np.exp(logarithms.sum(axis=1) / (~gaps).sum(axis=1))
     length[rows] = np.where(gaps, geometric_mean[:, None], length[rows])
+
+
+def _refuse_other_transcripts(
+    table: pl.DataFrame, transcripts: pl.Series, quant_files: Mapping[str, Path], column: int
+) -> None:
+    if not table["Name"].equals(transcripts):
+        samples, paths = list(quant_files), list(quant_files.values())
+        raise InvalidQuantification(
+            f"Samples {samples[0]} and {samples[column]} were made with different indices: "
+            f"{paths[0]} and {paths[column]} do not have the same transcripts in the "
+            "same order.",
+            remedy="Quantify both with the same index.",
+        )
+
+
+def _length_scaled(counts: Matrix, abundance: Matrix, length: Matrix) -> Matrix:
+    return _with_totals_of(counts, abundance * length.mean(axis=1, keepdims=True))
 
 
 def _with_totals_of(counts: Matrix, scaled: Matrix) -> Matrix:
