@@ -2,16 +2,19 @@
 
 Samples × genes in float32 from ten components and noise, in four platforms that each lack
 genes of their own. Ours reads the matrix from disk in blocks and writes the imputed one;
-fancyimpute has it in memory. Each measurement is a fresh process; times are taken inside it,
-without start and imports, and ours without what compiling takes once per installation; CPU
-seconds are those of all its threads. Peak memory is the kernel's VmHWM of the process, all
-included. What is imputed is compared: with each other, and with the values that were hidden.
+fancyimpute has it in memory. Ours is also started from the factors of the first nine tenths of
+the samples, as a compendium that has grown. Each measurement is a fresh process; times are
+taken inside it, without start and imports, and ours without what compiling takes once per
+installation; CPU seconds are those of all its threads. Peak memory is the kernel's VmHWM of
+the process, all included. What is imputed is compared: with each other, and with the values
+that were hidden. Beyond 20,000 samples ours is measured alone, and writes nothing.
 
-fancyimpute comes with the extra `fancyimpute`; without it, ours alone is measured.
+fancyimpute comes with the extra `fancyimpute`, or is that of another Python; without it, ours
+alone is measured. It needs about 9 GB for 20,000 samples.
 
-    python benchmarks/imputation.py --json result.json       # 500 and 2,000 samples
-    python benchmarks/imputation.py --quick                  # 500
-    python benchmarks/imputation.py --large                  # and 20,000, ours only
+    python benchmarks/imputation.py --json result.json       # 500, 2,000 and 5,000 samples
+    python benchmarks/imputation.py --samples 20000 --fancyimpute /its/python
+    python benchmarks/imputation.py --samples 100000 --folder /has/8/GB
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import math
 import os
 import platform
 import subprocess
@@ -33,21 +37,22 @@ from numpy.typing import NDArray
 REPOSITORY = Path(__file__).resolve().parents[1]
 COMPONENTS, PLATFORMS, LACKING = 10, 4, 0.15
 SAMPLES_AT_A_TIME = 200
+MOST_COMPARED = 20_000
 
 OURS = """
 import json, os, sys, time
 from pathlib import Path
 import numpy as np
 from refinebio_assets.matrix.impute import IterativeSvd, impute
+from refinebio_assets.matrix.kept_factors import read_factors, save_factors
 from refinebio_assets.matrix.missing_cells import SamplesInMemory
 
-given, result, samples, genes, turning = sys.argv[1:]
+given, result, samples, genes, before, write = sys.argv[1:]
+samples, genes, before = int(samples), int(genes), int(before)
 
 class OnDisk:
-    samples, genes = int(samples), int(genes)
-
-    def __init__(self):
-        self.file = os.open(given, os.O_RDONLY)
+    def __init__(self, samples):
+        self.file, self.samples, self.genes = os.open(given, os.O_RDONLY), samples, genes
 
     def read_samples(self, first, end):
         values = np.empty((end - first, self.genes), np.float32)
@@ -59,23 +64,32 @@ class OnDisk:
 
 small = np.random.default_rng(0).normal(size=(20, 30)).astype(np.float32)
 small[0, 0] = np.nan
-impute(SamplesInMemory(small))                                         # by pattern
-small[np.random.default_rng(1).random(small.shape) < 0.1] = np.nan
-impute(SamplesInMemory(small))                                         # by cell
+impute(SamplesInMemory(small))                                         # compiled now
+start, names = None, [f"GENE{each}" for each in range(genes)]
+if before:
+    earlier = impute(OnDisk(before))
+    numbers = [f"GSM{each}" for each in range(samples)]
+    save_factors(Path(result + ".npz"), earlier.fill, earlier.basis, names, numbers[:before])
+    start = read_factors(Path(result + ".npz")).aligned(names, numbers)
+passes = []
 started, cpu = time.perf_counter(), time.process_time()
-source = OnDisk()
-found = impute(source, IterativeSvd(turning=float(turning)))
-with open(result + ".bin", "wb") as file:
-    for first in range(0, source.samples, 200):
-        rows = slice(first, min(first + 200, source.samples))
-        values = source.read_samples(rows.start, rows.stop)
-        found.put(values, rows)
-        values.tofile(file)
+source = OnDisk(samples)
+found = impute(source, start=start, on_pass=lambda _: passes.append(time.perf_counter()))
+imputed = time.perf_counter()
+if int(write):
+    with open(result + ".bin", "wb") as file:
+        for first in range(0, source.samples, 200):
+            rows = slice(first, min(first + 200, source.samples))
+            values = source.read_samples(rows.start, rows.stop)
+            found.put(values, rows)
+            values.tofile(file)
 status = Path("/proc/self/status").read_text()
 Path(result + ".json").write_text(json.dumps({
     "seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - cpu,
     "peak_mib": int(status.split("VmHWM:")[1].split()[0]) / 1024,
     "iterations": len(found.changes), "passes": found.passes,
+    "seconds_imputing": imputed - started,
+    "seconds_of_passes": np.diff([started, *passes]).tolist(),
 }))
 """
 
@@ -98,30 +112,33 @@ Path(result + ".json").write_text(json.dumps({
 """
 
 
-def make_input(folder: Path, samples: int, genes: int) -> None:
-    """Write the matrix, and the one without gaps."""
+def make_input(folder: Path, samples: int, genes: int, *, whole: bool) -> None:
+    """Write the matrix and, if asked, the one without gaps."""
     rng = np.random.default_rng(20010607)
     loadings = rng.normal(size=(COMPONENTS, genes)).astype(np.float32)
     loadings *= (3 * 0.7 ** np.arange(COMPONENTS, dtype=np.float32))[:, None]
     typical = rng.gamma(4, 2, genes).astype(np.float32)
     lacks = rng.random((PLATFORMS, genes)) < LACKING
     lacks[0] &= ~lacks[1:].all(axis=0)
-    with (folder / "whole.bin").open("wb") as whole, (folder / "given.bin").open("wb") as given:
+    with (folder / "whole.bin").open("wb") as full, (folder / "given.bin").open("wb") as given:
         for first in range(0, samples, SAMPLES_AT_A_TIME):
             some = min(SAMPLES_AT_A_TIME, samples - first)
             values = rng.standard_normal((some, COMPONENTS), np.float32) @ loadings
             values += typical
             values += 0.5 * rng.standard_normal(values.shape, np.float32)
-            values.tofile(whole)
+            if whole:
+                values.tofile(full)
             values[lacks[rng.integers(PLATFORMS, size=some)]] = np.nan
             values.tofile(given)
 
 
-def measure(folder: Path, name: str, script: str, *arguments: object) -> dict[str, Any]:
+def measure(
+    folder: Path, name: str, python: str, script: str, *arguments: object
+) -> dict[str, Any]:
     """Run one fresh process; return what it says of itself."""
     paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     subprocess.run(
-        [sys.executable, "-c", script, str(folder / "given.bin"), str(folder / name)]
+        [python, "-c", script, str(folder / "given.bin"), str(folder / name)]
         + [str(argument) for argument in arguments],
         check=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
@@ -151,19 +168,21 @@ def difference(folder: Path, one: str, other: str, shape: tuple[int, int]) -> di
     return {"largest": largest, "rms": (squares / count) ** 0.5}
 
 
-def compare(folder: Path, samples: int, genes: int, *, theirs: bool) -> dict[str, Any]:
-    """Measure on one matrix."""
-    make_input(folder, samples, genes)
+def compare(folder: Path, samples: int, genes: int, theirs: str | None) -> dict[str, Any]:
+    """Measure on one matrix; `theirs` is the Python that has fancyimpute."""
+    alone = samples > MOST_COMPARED
+    make_input(folder, samples, genes, whole=not alone)
     shape = (samples, genes)
-    ways = {"ours": 1e-3, "ours, one pass each": "inf"}
     result: dict[str, Any] = {"samples": samples}
-    if theirs:
-        result["fancyimpute"] = measure(folder, "fancyimpute", THEIRS, *shape)
-        result["fancyimpute"]["from hidden"] = difference(folder, "fancyimpute", "whole", shape)
-    for name, turning in ways.items():
-        found = result[name] = measure(folder, name, OURS, *shape, turning)
-        found["from hidden"] = difference(folder, name, "whole", shape)
-        if theirs:
+    if theirs and not alone:
+        found = result["fancyimpute"] = measure(folder, "fancyimpute", theirs, THEIRS, *shape)
+        found["from hidden"] = difference(folder, "fancyimpute", "whole", shape)
+    for name, before in {"ours": 0, "ours, grown": samples * 9 // 10}.items():
+        found = measure(folder, name, sys.executable, OURS, *shape, before, int(not alone))
+        result[name] = found
+        if not alone:
+            found["from hidden"] = difference(folder, name, "whole", shape)
+        if "fancyimpute" in result:
             found["from fancyimpute"] = difference(folder, name, "fancyimpute", shape)
     return result
 
@@ -174,18 +193,22 @@ def show(result: dict[str, Any], genes: int) -> None:
     for name, found in result.items():
         if name == "samples":
             continue
-        print(
-            f"  {name:22}{found['seconds']:8.1f} s {found['cpu_seconds']:8.1f} CPU s"
-            f"{found['peak_mib']:8.0f} MiB  rms from hidden {found['from hidden']['rms']:.4f}"
-            + (f"  {found['iterations']} iterations" if "iterations" in found else "")
-            + (f", {found['passes']} passes" if "passes" in found else "")
+        line = (
+            f"  {name:14}{found['seconds']:8.1f} s {found['cpu_seconds']:8.1f} CPU s"
+            f"{found['peak_mib']:8.0f} MiB"
         )
+        if "from hidden" in found:
+            line += f"  rms from hidden {found['from hidden']['rms']:.4f}"
+        if "passes" in found:
+            line += f"  {found['iterations']} iterations, {found['passes']} passes"
+            line += f" of {np.mean(found['seconds_of_passes'][1:] or [math.nan]):.1f} s"
+        print(line)
         if "from fancyimpute" in found:
-            apart = found["from fancyimpute"]
-            times = result["fancyimpute"]["seconds"] / found["seconds"]
+            apart, other = found["from fancyimpute"], result["fancyimpute"]
             print(
-                f"    {times:.1f} × as fast; from fancyimpute: largest {apart['largest']:.1e}, "
-                f"rms {apart['rms']:.1e}"
+                f"    {other['seconds'] / found['seconds']:.1f} × as fast, "
+                f"{other['cpu_seconds'] / found['cpu_seconds']:.1f} × in CPU time; "
+                f"from fancyimpute: largest {apart['largest']:.1e}, rms {apart['rms']:.1e}"
             )
 
 
@@ -193,17 +216,20 @@ def main() -> None:
     """Measure, print a table, and write JSON where asked."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--genes", type=int, default=20_000)
-    parser.add_argument("--quick", action="store_true", help="500 samples only")
-    parser.add_argument("--large", action="store_true", help="20,000 samples too, ours only")
+    parser.add_argument("--samples", type=int, nargs="+", default=[500, 2_000, 5_000])
+    parser.add_argument(
+        "--fancyimpute", metavar="PYTHON", help="a Python that has fancyimpute, if not this one"
+    )
+    parser.add_argument("--folder", type=Path, help="where matrices are put for the time being")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the results there")
     arguments = parser.parse_args()
 
-    installed = importlib.util.find_spec("fancyimpute") is not None
-    sizes = [(500, installed)] if arguments.quick else [(500, installed), (2_000, installed)]
+    here = importlib.util.find_spec("fancyimpute") is not None
+    theirs = arguments.fancyimpute or (sys.executable if here else None)
     results = []
-    for samples, theirs in sizes + ([(20_000, False)] if arguments.large else []):
-        with tempfile.TemporaryDirectory() as folder:
-            results.append(compare(Path(folder), samples, arguments.genes, theirs=theirs))
+    for samples in arguments.samples:
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+            results.append(compare(Path(folder), samples, arguments.genes, theirs))
         show(results[-1], arguments.genes)
     if arguments.json:
         result = {

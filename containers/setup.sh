@@ -56,3 +56,13 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$digest" ]; then
   "$uv" pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e .
   echo "$digest" >"$stamp"
 fi
+
+# refine.bio's own client, which the tests drive: it wants an older pyrate-limiter than others do.
+client=.venvs/pyrefinebio
+if [[ " $* " == *" test "* ]] && ! cmp -s containers/pyrefinebio.lock "$client/.installed-lock"; then
+  echo "== refine.bio's client"
+  uv=$(command -v uv || echo .uv/bin/uv)
+  "$uv" venv -q --clear --python "$(command -v python3)" "$client"
+  "$uv" pip sync -q --python "$client/bin/python" --require-hashes containers/pyrefinebio.lock
+  cp containers/pyrefinebio.lock "$client/.installed-lock"
+fi

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,12 +77,13 @@ def run(
     what: str,
     keys: list[str],
     settings: dict[str, Any] | None = None,
+    assets: Sequence[str] | None = None,
 ) -> bool:
-    """Run a job for partitions, showing Dagster's own log; False where something failed."""
+    """Run a job (or some of its assets) for partitions, with its log; False if something failed."""
     from refinebio_assets.running import run_job
 
     good = True
-    for batch in run_job(instance, job, keys, settings):
+    for batch in run_job(instance, job, keys, settings, assets):
         name = ", ".join(batch.keys) or what
         good &= not batch.errors
         out.print(f"[red]failed[/]: {name}" if batch.errors else f"[green]done[/]: {name}")

@@ -413,6 +413,21 @@ class NotInCompendium(RefinebioError):
     remedy = "compendium_samples and compendium_genes list what each release has."
 
 
+class TooFewGenes(RefinebioError):
+    """A sample has too few genes in common with a release to be put into it."""
+
+    code = "too_few_genes"
+    blames_sample = True
+    remedy = "Genes are named as in the release, mostly by Ensembl ids; translate them first."
+
+
+class ReferenceNotOfRelease(RefinebioError):
+    """A sample would need a reference that the release was not made with."""
+
+    code = "reference_not_of_release"
+    remedy = "With --any-reference what is installed is taken, and said."
+
+
 class DamagedCompendium(RefinebioError):
     """A file of a release is missing, or cannot be read."""
 

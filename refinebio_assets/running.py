@@ -5,7 +5,7 @@ Partitions are cut into contiguous ranges of registration order, as a backfill w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,9 @@ def run_job(
     job_name: str,
     keys: list[str],
     settings: dict[str, Any] | None = None,
+    assets: Sequence[str] | None = None,
 ) -> Iterator[BatchResult]:
-    """Run a job, batch after batch, and tell of each.
+    """Run a job, or some of its assets, batch after batch, and tell of each.
 
     A job without partitions takes no keys and is one batch.
     """
@@ -64,12 +65,14 @@ def run_job(
             run_config={"loggers": {"console": {}}, **(settings or {})},
             tags=range_tags(batch[0], batch[-1]) if batch else {},
             raise_on_error=False,
+            asset_selection=[dg.AssetKey(each) for each in assets] if assets else None,
         )
-        errors = [_words(event) for event in result.all_events if event.is_step_failure]
+        errors = [failure_words(event) for event in result.all_events if event.is_step_failure]
         yield BatchResult(batch, result.run_id, errors)
 
 
-def _words(event: dg.DagsterEvent) -> str:
+def failure_words(event: dg.DagsterEvent) -> str:
+    """Why a step failed, in words."""
     failure = event.step_failure_data
     told = failure.user_failure_data
     if told is not None and told.description:

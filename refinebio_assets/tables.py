@@ -594,9 +594,22 @@ SEARCH_SAMPLE_ROWS = Table(
     (
         _SAMPLE_ROW,
         _EXPERIMENT_ROW,
+        Column("first_row", "INTEGER", "First row of `samples` with the same accession"),
         Column("in_several", "BOOLEAN", "Whether other experiments have the sample too"),
     ),
     key=("sample_row",),
+)
+
+SEARCH_FACETS = Table(
+    "search_facets",
+    "What `facets` answers of everything.",
+    (
+        _text("facet", "Column of `samples`"),
+        _text("value", "Value of it"),
+        Column("num_samples", "BIGINT", "Samples that have it, each once", "samples"),
+        Column("num_experiments", "BIGINT", "Experiments of these samples"),
+    ),
+    key=("facet", "value"),
 )
 
 CATALOGUE = (
@@ -627,4 +640,5 @@ CATALOGUE = (
     SEARCH_SAMPLE_WORDS,
     SEARCH_EXPERIMENT_WORDS,
     SEARCH_SAMPLE_ROWS,
+    SEARCH_FACETS,
 )

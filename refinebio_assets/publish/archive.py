@@ -62,6 +62,7 @@ def write_archive(
     path: Path,
     *,
     shapes: Mapping[str, Shape] | None = None,
+    on_member: Callable[[], None] = lambda: None,
 ) -> WrittenArchive:
     """Write files, and their manifest, as a zip.
 
@@ -76,6 +77,8 @@ def write_archive(
     shapes
         Of members that are tables in another form than text. Those of text ('.tsv', '.sf':
         a line for each row, tabs between columns, one line of header) are counted.
+    on_member
+        Called after each file.
 
     Raises
     ------
@@ -92,6 +95,7 @@ def write_archive(
         with zipfile.ZipFile(path, "w") as archive:
             for name, content in files.items():
                 entries.append(_add(archive, name, content, (shapes or {}).get(name)))
+                on_member()
             text = json.dumps({"files": entries}, indent=4, sort_keys=True) + "\n"
             archive.writestr(_member(MANIFEST), text.encode())
     except BaseException:

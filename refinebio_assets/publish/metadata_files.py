@@ -349,14 +349,15 @@ def _write_filtered(
     most_submitted: int | None,
     target: Callable[[str], Path],
 ) -> None:
-    known: dict[str, FilteredSample] = {}
-    for each in dataset.filtered:  # left out of two experiments: the first reason
-        known.setdefault(each.sample.accession, each)
+    places: dict[str, int] = {}
+    for place, each in enumerate(dataset.filtered):  # of two experiments: the first reason
+        places.setdefault(each.sample.accession, place)
 
     def rows() -> Iterable[_Row]:
-        return (_row(_filtered_object(each), asked_under, each.sample) for each in known.values())
+        found = (dataset.filtered[place] for place in places.values())
+        return (_row(_filtered_object(each), asked_under, each.sample) for each in found)
 
-    objects = ((name, _filtered_object(known[name])) for name in sorted(known))
+    objects = ((name, _filtered_object(dataset.filtered[places[name]])) for name in sorted(places))
     write_json(target(f"{FILTERED}.json"), Members(objects))
     _columns(rows(), most_submitted).write(target(f"{FILTERED}.tsv"), rows())
 

@@ -48,6 +48,18 @@ class BuiltAnnotation:
         return path if path.exists() else None
 
 
+def annotations_of(storage: Storage, platform: str) -> list[BuiltAnnotation]:
+    """The annotations of a platform, of every release, the one built last first."""
+    built = [
+        BuiltAnnotation(
+            platform, record["release"], record["kind"], record["sha256"], path.parent, record
+        )
+        for path in (storage.platforms() / platform).glob(f"*/{RECORD}")
+        if (record := read_json(path)) is not None
+    ]
+    return sorted(built, key=lambda each: str(each.record["created_at"]), reverse=True)
+
+
 def newest_annotation(storage: Storage, platform: str) -> BuiltAnnotation:
     """The annotation of a platform that was built last.
 
@@ -55,18 +67,10 @@ def newest_annotation(storage: Storage, platform: str) -> BuiltAnnotation:
     ------
     MissingProbeAnnotation
     """
-    folder = storage.platforms() / platform
-    built = [
-        (record, path.parent)
-        for path in folder.glob(f"*/{RECORD}")
-        if (record := read_json(path)) is not None
-    ]
+    built = annotations_of(storage, platform)
     if not built:
         raise MissingProbeAnnotation(f"{platform} has no probe annotation.")
-    record, folder = max(built, key=lambda each: str(each[0]["created_at"]))
-    return BuiltAnnotation(
-        platform, record["release"], record["kind"], record["sha256"], folder, record
-    )
+    return built[0]
 
 
 def built_annotations(storage: Storage) -> list[BuiltAnnotation]:

@@ -58,10 +58,14 @@ def read_records(
     return [experiments[name] for name in recipe.samples if name in experiments], samples
 
 
+def quantifications_of(database: duckdb.DuckDBPyConnection) -> dict[Key, dict[str, Any]]:
+    """The rows of `quantifications` by experiment and sample; asked after `read_records`."""
+    return _by_key(database, "quantifications")
+
+
 def quant_folders(database: duckdb.DuckDBPyConnection) -> dict[Key, str]:
     """Where Salmon's output of each sample lies; to be asked after `read_records`."""
-    found = _by_key(database, "quantifications")
-    return {key: row["quant_folder"] for key, row in found.items()}
+    return {key: row["quant_folder"] for key, row in quantifications_of(database).items()}
 
 
 def _by_key(database: duckdb.DuckDBPyConnection, table: str) -> dict[Key, dict[str, Any]]:

@@ -53,6 +53,16 @@ def transcriptome_record(reference: Path) -> dict[str, Any] | None:
     return read_json(transcriptome_folder(reference) / "reference.json")
 
 
+def newest_transcriptome(storage: Storage, organism: str) -> tuple[dict[str, Any], Path] | None:
+    """The record and the reference folder of the transcriptome that was built last."""
+    built = [
+        (record, reference)
+        for reference in (storage.root / "reference" / organism).glob("*")
+        if (record := transcriptome_record(reference))
+    ]
+    return max(built, key=lambda each: str(each[0]["created_at"]), default=None)
+
+
 def fingerprint(entry: Reference | PlatformReference) -> str:
     """Changes when a catalogue entry, or a local file that it names, changes."""
     stamps = []
@@ -74,6 +84,17 @@ def is_built(storage: Storage, entry: Reference) -> bool:
     )
 
 
+def indices_of(storage: Storage, organism: str, length: str) -> list[BuiltIndex]:
+    """The organism's indices of that length, of every release, the one built last first."""
+    root = storage.root / "reference" / organism
+    found = []
+    for path in root.glob(f"*/salmon_index_{length}/index.json"):
+        record = read_json(path)
+        if record is not None:
+            found.append(BuiltIndex(**{**record, "folder": path.parent}))
+    return sorted(found, key=lambda each: str(each.created_at), reverse=True)
+
+
 def newest_index(storage: Storage, organism: str, length: str) -> BuiltIndex:
     """The index of that length that was built last.
 
@@ -84,14 +105,10 @@ def newest_index(storage: Storage, organism: str, length: str) -> BuiltIndex:
     MissingIndex
         If it has no such index yet.
     """
-    root = storage.root / "reference" / organism
-    records = [read_json(path) for path in root.glob(f"*/salmon_index_{length}/index.json")]
-    built = [record for record in records if record is not None]
+    built = indices_of(storage, organism, length)
     if built:
-        newest = max(built, key=lambda record: str(record["created_at"]))
-        return BuiltIndex(
-            **{**newest, "folder": root / newest["release"] / f"salmon_index_{length}"}
-        )
+        return built[0]
+    root = storage.root / "reference" / organism
     if not root.exists() and not (storage.reference_catalogues() / f"{organism}.json").exists():
         raise UnsupportedOrganism(f"The reference catalogue has no entry for {organism}.")
     raise MissingIndex(f"{organism} has no {length} Salmon index.")

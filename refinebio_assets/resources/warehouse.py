@@ -22,12 +22,15 @@ from refinebio_assets.resources.qn_targets import all_targets
 from refinebio_assets.resources.references import (
     GENE_MAP,
     index_folder,
+    newest_transcriptome,
     transcriptome_folder,
-    transcriptome_record,
 )
 from refinebio_assets.resources.storage import Storage
+from refinebio_assets.resources.warehouse_checks import Finding, check_catalogue
 from refinebio_assets.resources.warehouse_compendia import fill_compendia
+from refinebio_assets.resources.warehouse_exports import fill_exports
 from refinebio_assets.resources.warehouse_queries import MACROS, TABLES, VIEWS
+from refinebio_assets.resources.warehouse_search import SEARCH_MACROS, make_searchable
 from refinebio_assets.tables import (
     CATALOGUE,
     DATASETS,
@@ -72,10 +75,20 @@ class Warehouse(dg.ConfigurableResource):
         ):
             database.begin()
             _fill(database, storage)
+            database.commit()  # rows have their final numbers only then, which searches use
+            database.begin()
+            make_searchable(database)
             _comment(database)
             counts = _counts(database)
             database.commit()
         return counts
+
+    def check(self, storage: Storage) -> list[Finding]:
+        """Look whether the catalogue is as declared: keys, references, columns, files."""
+        with storage.staging() as scratch, self.connect(storage) as database:
+            database.execute(f"SET memory_limit = {sql_text(self.memory_limit)}")
+            database.execute(f"SET temp_directory = {sql_text(str(scratch))}")
+            return check_catalogue(database, storage)
 
     def organisms(self, storage: Storage) -> list[str]:
         """The organisms of which there are values."""
@@ -103,6 +116,7 @@ _FILES = {
     "survey": "experiments/*.parquet",
     "statuses": "sample_status/*/*.parquet",
     "quantifications": "quantifications/*.parquet",
+    "profiles": "rnaseq_profiles/*.parquet",
     "arrays": "arrays/*.parquet",
     "rnaseq": "expression/organism=*/technology=RNA-SEQ/*.parquet",
     "microarray": "expression/organism=*/technology=MICROARRAY/*.parquet",
@@ -124,8 +138,9 @@ def _fill(database: duckdb.DuckDBPyConnection, storage: Storage) -> None:
     _fill_targets(database, storage)
     _fill_datasets(database, storage)
     fill_compendia(database, storage)
+    fill_exports(database, storage)
     for macro in MACROS:
-        database.execute(macro)
+        database.execute(macro.definition())
 
 
 def _over_files(query: str, needs: str, processed: Path) -> str | None:
@@ -167,14 +182,9 @@ def _fill_references(database: duckdb.DuckDBPyConnection, storage: Storage) -> N
     database.execute(f"CREATE TABLE {ORGANISMS.name} AS {_nothing(ORGANISMS)}")
     database.execute(f"CREATE TABLE {GENES.name} AS {_nothing(GENES)}")
     for organism in sorted((storage.root / "reference").glob("*")):
-        built = [
-            (record, reference)
-            for reference in organism.iterdir()
-            if (record := transcriptome_record(reference))
-        ]
-        if built:
-            record, reference = max(built, key=lambda each: str(each[0]["created_at"]))
-            _insert_reference(database, record, reference)
+        newest = newest_transcriptome(storage, organism.name)
+        if newest is not None:
+            _insert_reference(database, *newest)
 
 
 def _fill_targets(database: duckdb.DuckDBPyConnection, storage: Storage) -> None:
@@ -246,6 +256,9 @@ def _comment(database: duckdb.DuckDBPyConnection) -> None:
         _set_comment(database, kinds[table.name], table.name, table.meaning)
         for column in table.columns:
             _set_comment(database, "COLUMN", f"{table.name}.{column.name}", column.comment)
+    for macro in (*MACROS, *SEARCH_MACROS):
+        kind = "MACRO TABLE" if macro.is_table else "MACRO"
+        _set_comment(database, kind, macro.name, macro.meaning)
 
 
 def _set_comment(database: duckdb.DuckDBPyConnection, kind: str, name: str, comment: str) -> None:

@@ -1,15 +1,27 @@
 """The catalogue's tables, views and macros as SQL.
 
 Each entry is (the files it reads, query); `$files` stands for their glob. Column order
-and types follow `refinebio_assets.tables`.
+and types follow `refinebio_assets.tables`. Not here: searching (see `warehouse_search`).
 """
 
 from __future__ import annotations
 
-from refinebio_assets.tables import ARRAYS, EXPERIMENTS, QUANTIFICATIONS, SAMPLES
+from dataclasses import dataclass
+
+from refinebio_assets.tables import (
+    ARRAYS,
+    EXPERIMENTS,
+    QUANTIFICATIONS,
+    RNASEQ_PROFILES,
+    SAMPLES,
+)
 
 _EXPERIMENT_COLUMNS = ", ".join(EXPERIMENTS.column_names())
 _SAMPLE_COLUMNS = ", ".join(f"s.{name}" for name in SAMPLES.column_names() if name != "experiment")
+_PROFILED = "single_cell_probability"
+_QUANTIFICATION_COLUMNS = ", ".join(
+    f"{'p' if name == _PROFILED else 'q'}.{name}" for name in QUANTIFICATIONS.column_names()
+)
 _UNNESTED = "(SELECT experiment, unnest(samples) AS s FROM read_parquet($files))"
 
 TABLES: dict[str, tuple[str, str]] = {
@@ -22,10 +34,16 @@ TABLES: dict[str, tuple[str, str]] = {
         "SELECT experiment, r.relation, r.target FROM "
         "(SELECT experiment, unnest(relations) AS r FROM read_parquet($files)) ORDER BY ALL",
     ),
+    "rnaseq_profiles": (
+        "profiles",
+        f"SELECT {', '.join(RNASEQ_PROFILES.column_names())} FROM read_parquet($files) "  # noqa: S608
+        "ORDER BY experiment, sample",
+    ),
+    # Salmon's rates are published before the genes are counted, which tell single cells.
     "quantifications": (
         "quantifications",
-        f"SELECT {', '.join(QUANTIFICATIONS.column_names())} FROM read_parquet($files) "  # noqa: S608
-        "ORDER BY experiment, sample",
+        f"SELECT {_QUANTIFICATION_COLUMNS} FROM read_parquet($files) AS q "  # noqa: S608
+        "LEFT JOIN rnaseq_profiles AS p USING (experiment, sample) ORDER BY experiment, sample",
     ),
     "arrays": (
         "arrays",
@@ -125,30 +143,90 @@ VIEWS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
 }
 
+
+@dataclass(frozen=True)
+class Macro:
+    """A question with parameters, `FROM name(…)`, or an expression with parameters."""
+
+    name: str
+    parameters: str
+    meaning: str
+    query: str
+    is_table: bool = True
+
+    def definition(self) -> str:
+        """The statement that makes it."""
+        kind = "TABLE" if self.is_table else ""
+        return f"CREATE MACRO {self.name}({self.parameters}) AS {kind} {self.query}"
+
+
+# In a macro a bare name is first of all a parameter: none is named as a column that is used.
 MACROS = (
-    """
-    CREATE MACRO expression_matrix(accession) AS TABLE
-    SELECT gene, sample, value FROM expression
-    WHERE experiment = accession ORDER BY gene, sample
-    """,
-    """
-    CREATE MACRO gene_profile(of_organism, of_gene) AS TABLE
-    SELECT experiment, sample, value FROM expression
-    WHERE organism = of_organism AND gene = of_gene ORDER BY experiment, sample
-    """,
-    """
-    CREATE MACRO sample_profile(of_sample) AS TABLE
-    SELECT experiment, gene, value FROM expression JOIN samples USING (experiment, sample)
-    WHERE sample = of_sample ORDER BY experiment, gene
-    """,
-    """
-    CREATE MACRO search_samples(words) AS TABLE
-    SELECT experiment, sample, title, organism, technology FROM samples
-    WHERE contains(lower(concat_ws(' ', title, specimen_part, disease, cell_line, treatment)),
-                   lower(words))
-       OR (experiment, sample) IN (
-           SELECT (experiment, sample) FROM sample_attributes
-           WHERE contains(lower(value), lower(words)))
-    ORDER BY experiment, sample
-    """,
+    Macro(
+        "expression_matrix",
+        "accession",
+        "Values of an experiment, by gene and sample: expression_matrix('GSE…').",
+        """
+        SELECT gene, sample, value FROM expression
+        WHERE experiment = accession ORDER BY gene, sample
+        """,
+    ),
+    Macro(
+        "gene_ids",
+        "of_organism, of_gene",
+        "The genes meant by an id or a symbol: gene_ids('HOMO_SAPIENS', 'TP53'). An id that no "
+        "reference knows means itself.",
+        """
+        SELECT of_gene AS gene
+        UNION
+        SELECT gene FROM genes WHERE organism = of_organism AND lower(symbol) = lower(of_gene)
+        """,
+    ),
+    Macro(
+        "gene_profile",
+        "of_organism, of_gene",
+        "Values of a gene, by its id or symbol, in all samples of an organism: "
+        "gene_profile('HOMO_SAPIENS', 'TP53').",
+        """
+        SELECT experiment, sample, technology, gene, value
+        FROM expression JOIN gene_ids(of_organism, of_gene) USING (gene)
+        WHERE organism = of_organism ORDER BY experiment, sample, gene
+        """,
+    ),
+    Macro(
+        "receipt",
+        "of_gene, of_sample",
+        "Where a value comes from: what made it, of which reference, digests, versions and run: "
+        "receipt('TP53', 'GSM…').",
+        """
+        SELECT v.gene, g.symbol, v.sample, v.experiment, v.organism, v.technology, v.value,
+               coalesce(a.method, 'Salmon, tximport lengthScaledTPM') AS method,
+               coalesce(a.engine, 'salmon ' || q.salmon_version) AS program,
+               coalesce(a.platform, q.reference_database || ' ' || q.reference_assembly
+                        || ', ' || q.index_length || ' index') AS reference,
+               coalesce(a.annotation_release, q.reference_release) AS reference_release,
+               coalesce(a.annotation_sha256, q.index_sha256) AS reference_sha256,
+               a.raw_name,
+               CASE WHEN a.sample IS NULL THEN q.raw_sha256 ELSE [a.raw_sha256] END AS raw_sha256,
+               e.source_url, coalesce(a.code_version, q.code_version) AS code_version,
+               coalesce(a.run_id, q.run_id) AS run_id,
+               coalesce(a.recorded_at, q.recorded_at) AS recorded_at
+        FROM expression AS v
+        JOIN experiments AS e USING (experiment)
+        LEFT JOIN genes AS g ON g.organism = v.organism AND g.gene = v.gene
+        LEFT JOIN arrays AS a ON a.experiment = v.experiment AND a.sample = v.sample
+        LEFT JOIN quantifications AS q ON q.experiment = v.experiment AND q.sample = v.sample
+        WHERE v.sample = of_sample AND (v.gene = of_gene OR v.gene IN (
+            SELECT genes.gene FROM genes WHERE lower(genes.symbol) = lower(of_gene)))
+        """,
+    ),
+    Macro(
+        "sample_profile",
+        "of_sample",
+        "Values of a sample in all genes, by each experiment that has it: sample_profile('GSM…').",
+        """
+        SELECT experiment, gene, value FROM expression JOIN samples USING (experiment, sample)
+        WHERE sample = of_sample ORDER BY experiment, gene
+        """,
+    ),
 )

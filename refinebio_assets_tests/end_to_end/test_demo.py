@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,36 @@ def test_documented_query_has_an_answer(query: str, demo_home: Path, tmp_path: P
     query = query.replace("/tmp/", f"{tmp_path}/")  # noqa: S108
     with duckdb.connect(demo_home / "refinebio.duckdb", read_only=True) as database:
         assert database.execute(query).fetchall()
+
+
+def test_documented_python_runs(demo_home: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
+    assert blocks
+    environment = {**os.environ, "REFINEBIO_HOME": str(demo_home)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", "\n".join(blocks)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = _refinebio(demo_home.parent, "receipt", "XLOC_001296", "treated-1", "--verify")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "as recorded" in told.stderr
+
+
+def test_documented_compendium(demo_home: Path) -> None:
+    text = (ROOT / "docs/compendia.md").read_text()
+    commands = re.findall(r"^refinebio (.*?)(?:\s{2,}#.*)?$", text, re.MULTILINE)
+    assert [each.split()[0] for each in commands].count("compendium") >= 4
+    for command in commands:
+        if command.split()[0] in ("qn-target", "compendium"):
+            done = _refinebio(demo_home.parent, *shlex.split(command))
+            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    with duckdb.connect(demo_home / "refinebio.duckdb", read_only=True) as database:
+        for query in re.findall(r"```sql\n(.*?)```", text, re.DOTALL):
+            assert database.execute(query).fetchall(), query
 
 
 def test_query_command(demo_home: Path) -> None:

@@ -7,9 +7,11 @@ is noticed.
 
 from __future__ import annotations
 
+import multiprocessing
 import re
 import warnings
 from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,12 @@ def records(samples: list[str]) -> pl.DataFrame:
         rows.append(sample_fields(record, "SRP1" if number < 6 else "SRP2", made, of_cells))
     rows.append({**rows[0], "series_id": "SRP2"})  # the first sample is in both series
     return pl.DataFrame(rows, schema=SAMPLE_FIELDS)
+
+
+@pytest.fixture(autouse=True)
+def threads_for_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """archs4py forks sixteen processes to read; forked from a process with threads, they hang."""
+    monkeypatch.setattr(multiprocessing, "Pool", ThreadPool)
 
 
 @pytest.fixture(scope="module")

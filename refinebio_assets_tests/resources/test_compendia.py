@@ -11,13 +11,16 @@ from refinebio_assets.errors import (
     AlreadyPublished,
     InvalidRequest,
     UnknownCompendium,
+    UnknownExport,
     UnsupportedOrganism,
 )
 from refinebio_assets.resources.compendia import (
+    EXPORT_RECORD,
     RECORD,
     Release,
     all_releases,
     damaged_files,
+    manifest_of,
     publish_release,
     release_named,
     releases_of,
@@ -70,6 +73,21 @@ def test_a_release_is_never_replaced(storage: Storage) -> None:
         publish(storage, 1, "other values")
     assert (first.folder / "values" / "block.txt").read_text() == "values"
     assert not list((storage.root / "staging").iterdir())
+
+
+def test_exports_are_releases_of_their_own(storage: Storage) -> None:
+    publish(storage, 1)
+    for version in (1, 2):
+        with publish_release(storage, "zarr", ORGANISM, version) as folder:
+            record = {"organism": ORGANISM, "version": version}
+            (folder / EXPORT_RECORD).write_text(json.dumps(record))
+    newest = release_named(storage, ORGANISM, "zarr")
+    assert (newest.kind, newest.version) == ("zarr", 2)
+    assert newest.folder.relative_to(storage.root).as_posix() == f"exports/zarr/{ORGANISM}/2"
+    assert [each["name"] for each in manifest_of(newest)] == [EXPORT_RECORD]
+    assert [each.version for each in releases_of(storage, "normalized", ORGANISM)] == [1]
+    with pytest.raises(UnknownExport, match="of kind archs4"):
+        release_named(storage, ORGANISM, "archs4")
 
 
 def publish_half(storage: Storage) -> None:

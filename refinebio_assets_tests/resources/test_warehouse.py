@@ -59,6 +59,7 @@ def fill(storage: Storage, experiment: str = "LAB-1") -> None:
         **LINEAGE,
         "experiment": experiment,
         "sample": "s1",
+        "organism": "HOMO_SAPIENS",
         "salmon_version": "1.10.1",
         "raw_sha256": ["a", "b"],
     }
@@ -133,6 +134,17 @@ def test_every_table_and_column_is_explained(built: Storage, table: Table) -> No
     assert columns == {column.name: column.comment for column in table.columns}
 
 
+def test_every_macro_is_explained(built: Storage) -> None:
+    macros = ask(
+        built,
+        "SELECT DISTINCT function_name, comment FROM duckdb_functions() WHERE NOT internal",
+    )
+    assert {"expression_matrix", "gene_profile", "search_samples", "facets"} <= {
+        name for name, _ in macros
+    }
+    assert [name for name, comment in macros if not (comment or "").endswith(".")] == []
+
+
 def test_there_is_nothing_but_what_is_declared(built: Storage) -> None:
     found = {name for (name,) in ask(built, "SELECT table_name FROM information_schema.tables")}
     assert found == {table.name for table in CATALOGUE}
@@ -150,6 +162,8 @@ def test_from_nothing_every_table_is_empty(storage: Storage) -> None:
     assert ask(storage, "FROM expression_matrix('LAB-1')") == []
     assert ask(storage, "FROM gene_profile('HOMO_SAPIENS', 'G1')") == []
     assert ask(storage, "FROM search_samples('heart')") == []
+    assert ask(storage, "FROM search_experiments('')") == []
+    assert ask(storage, "FROM facets('')") == []
 
 
 def test_rows_and_macros(storage: Storage) -> None:
@@ -176,9 +190,15 @@ def test_rows_and_macros(storage: Storage) -> None:
     matrix = ask(storage, "FROM expression_matrix('LAB-1')")
     assert [row[:2] for row in matrix] == [("G1", "s1"), ("G2", "s1")]
     assert sum(value for *_, value in matrix) == pytest.approx(100)  # as many as reads
-    [(experiment, sample, _)] = ask(storage, "FROM gene_profile('HOMO_SAPIENS', 'G2')")
-    assert (experiment, sample) == ("LAB-1", "s1")
-    assert [row[1] for row in ask(storage, "FROM search_samples('HEART')")] == ["s1"]
+    [(*row, value)] = ask(storage, "FROM gene_profile('HOMO_SAPIENS', 'G2')")
+    assert row == ["LAB-1", "s1", "RNA-SEQ", "G2"]
+    assert ask(storage, "SELECT value FROM expression WHERE gene = 'G2'") == [(value,)]
+    [(*row, _)] = ask(storage, "FROM gene_profile('HOMO_SAPIENS', 'ONE')")  # by its symbol
+    assert row == ["LAB-1", "s1", "RNA-SEQ", "G1"]
+    assert ask(storage, "FROM gene_profile('MUS_MUSCULUS', 'one')") == []
+    assert ask(storage, "FROM sample_profile('s1') SELECT gene") == [("G1",), ("G2",)]
+    assert [row[1] for row in ask(storage, "FROM search_samples('HEART muscle')")] == ["s1"]
+    assert [row[0] for row in ask(storage, "FROM search_experiments('first brain')")] == ["LAB-1"]
 
 
 def test_a_sample_that_is_still_on_its_way(storage: Storage) -> None:
