@@ -18,7 +18,7 @@ from refinebio_assets.definitions import build_defs, defs
 from refinebio_assets.resources.storage import Storage
 
 PACKAGE = Path(refinebio_assets.__file__).parent
-DOMAIN = ("sources", "metadata", "microarray", "rnaseq", "matrix", "publish")
+DOMAIN = ("sources", "metadata", "microarray", "rnaseq", "matrix", "publish", "compendium")
 HEAVY = {
     "anndata",
     "duckdb",
@@ -66,6 +66,10 @@ ASSETS = {
         },
     ),
     "qn_target": ("aggregation", "organisms", {"warehouse"}),
+    "normalized_compendium": ("aggregation", "organisms", {"warehouse", "qn_target"}),
+    "archs4_h5": ("exports", "organisms", {"warehouse"}),
+    "anndata": ("exports", "organisms", {"warehouse", "qn_target"}),
+    "rnaseq_compendium": ("aggregation", "organisms", {"warehouse"}),
     "dataset": ("datasets", "datasets", {"warehouse", "qn_target"}),
 }
 JOBS = {
@@ -82,6 +86,9 @@ JOBS = {
     },
     "build_warehouse": {"warehouse"},
     "build_qn_targets": {"qn_target"},
+    "build_normalized_compendia": {"normalized_compendium"},
+    "build_rnaseq_compendia": {"rnaseq_compendium"},
+    "build_exports": {"archs4_h5", "anndata"},
     "make_datasets": {"dataset"},
 }
 CHECKS = {
@@ -97,7 +104,23 @@ CHECKS = {
         "all_samples_processed",
         "same_samples",
     },
+    "warehouse": {
+        "keys_are_unique",
+        "references_hold",
+        "columns_as_declared",
+        "files_are_known",
+    },
     "qn_target": {"like_the_one_before"},
+    "normalized_compendium": {
+        "matrix_is_its_metadata",
+        "nothing_missing",
+        "distributed_as_the_target",
+        "technologies_comparable",
+        "imputation_better_than_means",
+    },
+    "archs4_h5": {"readable", "as_the_catalogue", "nothing_missing", "samples_complete"},
+    "anndata": {"readable", "as_the_catalogue", "nothing_missing", "samples_complete"},
+    "rnaseq_compendium": {"zip_is_whole", "all_samples_delivered"},
     "dataset": {
         "matrix_is_its_metadata",
         "all_samples_delivered",

@@ -156,11 +156,6 @@ def read_archive(
     """
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        tables = {
-            found[1]: _first_column(archive, name)
-            for name in names
-            if (found := _TABLE_MEMBER.match(name))
-        }
     members = {(found[1], found[2]): name for name in names if (found := _QUANT_MEMBER.match(name))}
     shares = [list(members.values())[start::threads] for start in range(threads)]
     with ThreadPoolExecutor(threads) as pool:
@@ -180,6 +175,12 @@ def read_archive(
         f"{sample} of {experiment} is in the table of its samples and not in the zip"
         for experiment, sample in digests.keys() - members.keys()
     ]
+    with zipfile.ZipFile(path) as archive:
+        tables = {
+            found[1]: _first_column(archive, name)
+            for name in names
+            if (found := _TABLE_MEMBER.match(name))
+        }
     return FoundInArchive(runs, sorted(faults) + _faults_of_tables(members, tables))
 
 

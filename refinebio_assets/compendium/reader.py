@@ -13,6 +13,8 @@ from typing import Any, Final, Self
 
 import h5py
 import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+import polars as pl
 from anndata.io import read_elem
 from numpy.typing import NDArray
 
@@ -128,6 +130,30 @@ class ReleaseMatrix:
                     some = self._origins[rows, columns]
                     origins[rows, wanted] = some[:, inside - inside.min()]
         return values, origins
+
+    def describe(self, names: Sequence[str]) -> pl.DataFrame:
+        """What is known of samples, in the order given: the columns of obs, null where nothing.
+
+        Raises
+        ------
+        NotInCompendium
+            The release has no such sample.
+        """
+        places = _places(names, self._place_of_sample, "sample")
+        with self._readable():
+            frame = self._file["obs"]
+            columns = {
+                str(name): np.asarray(read_elem(frame[name])[places], object)
+                for name in frame.attrs["column-order"]
+            }
+        described = {
+            name: [
+                None if missing else value
+                for value, missing in zip(values, pd.isna(values), strict=True)
+            ]
+            for name, values in columns.items()
+        }
+        return pl.DataFrame({"sample": list(names), **described}, strict=False)
 
     def blocks(self, most_cells: int = CELLS_AT_A_TIME) -> Iterator[tuple[int, Values, Origins]]:
         """All samples: the number of a block's first, values and origins, (some, genes).

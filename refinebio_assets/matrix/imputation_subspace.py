@@ -229,9 +229,9 @@ class Subspace:
         pairs = [(befores[step], followed.iterates[step]) for step in steps]
         sizes = np.concatenate([_singular_values(now) for _, now in pairs])
         left = np.concatenate([now.left for _, now in pairs], axis=2)
-        found = np.zeros((left.shape[2], self._source.genes))
         columns = self._given + self._width
         dtype = self._missing.dtype
+        found = np.zeros((left.shape[2], self._source.genes), dtype)
         for number, genes in enumerate(self._patterns):
             found += (left[number] / sizes).T.astype(dtype) @ self._back[number, :columns]
             if not len(genes):
@@ -243,14 +243,14 @@ class Subspace:
             ]
             share = (np.concatenate(shares, axis=1) / sizes).T.astype(dtype)
             found[:, genes] += share @ self._basis[: self._width, genes]
-        held = self._basis[: self._width].astype(np.float64)
+        held = self._basis[: self._width]
         found -= (found @ held.T) @ held
         ends = np.cumsum([now.right.shape[1] for _, now in pairs])[:-1]
         turned = max(
             _fraction(np.linalg.norm(part), math.sqrt(max(now.squared.sum(), 0.0)))
             for part, (_, now) in zip(np.split(found, ends), pairs, strict=True)
         )
-        strength, rotation = np.linalg.eigh(found @ found.T)
+        strength, rotation = np.linalg.eigh((found @ found.T).astype(np.float64))
         count = min(most, int((strength > _WEAKEST * strength[-1]).sum()))
         strongest = rotation[:, ::-1][:, :count]
         return turned, independent_of(self.basis, found.T @ strongest)

@@ -44,10 +44,10 @@ _NEW_COLUMNS: Final = 24  # of the subspace, at most, for a pass
 _MOST_COLUMNS: Final = 128  # of the subspace
 _SUBSPACE_BYTES: Final = 400 << 20  # of its products with the matrix
 _MOST_WIDENED: Final = 50  # passes
-_STUCK: Final = 5  # passes without getting nearer: there is no room for more
+_STUCK: Final = 4  # passes without getting nearer: there is no room for more
 _MOST_REPEATS: Final = 50  # passes for one iteration, outside of a subspace
-_ROUNDING: Final = 4  # times the type's: `turning` cannot be told to less
-_LOOSER: Final = 100  # times `turning`: pass by pass, vectors are a multiplication ahead of it
+_ROUNDING: Final = 50  # times the type's: `turning` cannot be told to less
+_LOOSER: Final = 300  # times `turning`: pass by pass, vectors are a multiplication ahead of it
 _NAMED: Final = 5  # genes or samples in a message
 
 
@@ -65,8 +65,9 @@ class IterativeSvd:
         The end at the latest.
     turning
         Iterations' singular vectors are taken once a further pass would turn none of their
-        approximations by more than this fraction of the matrix's norm; by a hundred times
-        that where the vectors that are taken have that pass behind them (too many patterns).
+        approximations by more than this fraction of the matrix's norm (or 50 roundings of its
+        type). Pass by pass, where there are too many patterns, the vectors that are taken have
+        that further pass behind them: there it is three hundred times as much.
     seed
         Of the first basis.
     """
@@ -74,7 +75,7 @@ class IterativeSvd:
     rank: int = 10
     threshold: float = 1e-5
     most_iterations: int = 200
-    turning: float = 1e-5
+    turning: float = 3e-6
     seed: int = 0
 
 
@@ -275,8 +276,9 @@ class _Sketch:
 
     def begun(self, width: int) -> tuple[Factors | None, Floats]:
         """No fill, and the basis."""
-        basis = independent_of(np.zeros((len(self._random), 0)), self._sum.T)
-        return None, basis[:, :width]
+        seen = independent_of(self._random[:, :0], self._sum.T)
+        others = independent_of(seen, self._random)[:, : width - seen.shape[1]]
+        return None, np.concatenate([seen, others], axis=1)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]
 
 _SAFE: Final = 1e-10  # of the largest squared singular value: the others' vectors are good to it
+_DEPENDENT: Final = 1e-9  # of its length: what of a vector lies outside of others is rounding
 _SMALLEST: Final = 1e-14  # of the largest squared singular value; below is rounding
 
 
@@ -61,13 +62,16 @@ def random_basis(genes: int, width: int, seed: int) -> Floats:
 
 
 def independent_of(basis: Reals, directions: Reals) -> Floats:
-    """Orthonormal columns that span, with the basis, what the directions add to it."""
+    """Orthonormal columns for what directions add to a basis: none for one that adds nothing."""
     others = basis.astype(np.float64)
+    before = np.linalg.norm(directions, axis=0)
     added = directions - others @ (others.T @ directions)
     sizes = np.linalg.norm(added, axis=0)
-    added = added[:, sizes > 0] / sizes[sizes > 0]
-    added -= others @ (others.T @ added)
-    result: Floats = np.linalg.qr(added)[0]
+    kept = sizes > _DEPENDENT * before
+    added = added[:, kept] / sizes[kept]
+    orthonormal, triangle = np.linalg.qr(added)
+    orthonormal = orthonormal[:, np.abs(np.diagonal(triangle)) > _DEPENDENT]
+    result: Floats = np.linalg.qr(orthonormal - others @ (others.T @ orthonormal))[0]
     return result
 
 

@@ -166,7 +166,7 @@ def find_missing(
     dtype: np.dtype[Any] = np.dtype(np.float64)
 
     def look(first: int, values: Reals) -> tuple[Block, NDArray[np.uint8], Sums]:
-        endless = _count_infinite(values)
+        endless = np.count_nonzero(np.isinf(values))
         block = _block(first, values)
         columns = np.zeros(source.genes, np.int64)
         _add_columns(block.missing, columns)
@@ -249,15 +249,6 @@ def _gather_known(values: Reals, order: NDArray[np.intp], known: Reals) -> None:
         for column in range(values.shape[1]):
             value = given[column]
             known[row, column] = value if value - value == 0 else 0
-
-
-@njit(cache=True, nogil=True)
-def _count_infinite(values: Reals) -> int:
-    count = 0
-    for row in range(values.shape[0]):
-        for column in range(values.shape[1]):
-            count += abs(values[row, column]) == np.inf
-    return count
 
 
 @njit(cache=True, nogil=True)

@@ -381,3 +381,17 @@ def test_what_is_not_an_rnaseq_compendium_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="not the metadata"):
             write_rnaseq_documents(rnaseq(**changed), RNASEQ, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_whole_folders_are_told_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_rnaseq_documents(rnaseq(), replace(RNASEQ, whole_folders=True), tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "`<EXPERIMENT>/<SAMPLE>/`" in text
+    assert "_quant.sf" not in text
+    (tmp_path / "SRP1/SRR1").mkdir()
+    header = "Name\tLength\tEffectiveLength\tTPM\tNumReads\n"
+    (tmp_path / "SRP1/SRR1/quant.sf").write_text(f"{header}t1\t100\t50.5\t1.5\t3.0\n")
+    monkeypatch.chdir(tmp_path)
+    [code, _] = re.findall(r"```python\n(.*?)\n```", text, re.DOTALL)
+    values = eval(code, {"polars": pl})  # noqa: S307
+    assert values["file"].to_list() == ["SRP1/SRR1/quant.sf"]
