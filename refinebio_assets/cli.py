@@ -17,6 +17,7 @@ from refinebio_assets import __version__
 from refinebio_assets.cli_compendia import compendia
 from refinebio_assets.cli_datasets import datasets
 from refinebio_assets.cli_exports import export
+from refinebio_assets.cli_project import project
 from refinebio_assets.cli_quantify import quantify
 from refinebio_assets.cli_receipt import receipt
 from refinebio_assets.cli_serve import serve
@@ -47,6 +48,7 @@ app.command()(receipt)
 app.add_typer(datasets, name="dataset")
 app.add_typer(compendia, name="compendium")
 app.command()(export)
+app.command()(project)
 app.command()(quantify)
 app.command()(serve)
 

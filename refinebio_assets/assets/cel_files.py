@@ -34,7 +34,7 @@ def scan_cel(work: ArrayWork, toolbox: Toolbox) -> Made:
     }
     if toolbox.config.scan_engine == "r":
         return _scan_in_r(work, annotation, row, toolbox)
-    found = _model(annotation.folder, annotation.sha256, toolbox.config.scan).expression(cel)
+    found = prepared_model(annotation, toolbox.config.scan).expression(cel)
     return Made(
         found.names,
         found.values,
@@ -72,13 +72,17 @@ def _scan_in_r(
     return Made([gene.removesuffix("_at") for gene in genes] if package else genes, values, row)
 
 
-def _annotation_of_chip(chip_type: str, toolbox: Toolbox) -> BuiltAnnotation:
+def platform_of_chip(chip_type: str, toolbox: Toolbox) -> str:
+    """How a chip's platform is called; one that is not listed, by the name of its chip."""
     known = array_of_chip(chip_type, strict=toolbox.config.strict_chip_names)
-    name = known.internal if known else chip_key(chip_type)
+    return known.internal if known else chip_key(chip_type)
+
+
+def _annotation_of_chip(chip_type: str, toolbox: Toolbox) -> BuiltAnnotation:
     try:
-        return newest_annotation(toolbox.storage, name)
+        return newest_annotation(toolbox.storage, platform_of_chip(chip_type, toolbox))
     except MissingProbeAnnotation:
-        if known is None:
+        if array_of_chip(chip_type, strict=toolbox.config.strict_chip_names) is None:
             raise UnsupportedPlatform(f"The chip {chip_type!r} is not a known array.") from None
         raise
 
@@ -86,10 +90,10 @@ def _annotation_of_chip(chip_type: str, toolbox: Toolbox) -> BuiltAnnotation:
 _loading = threading.Lock()
 
 
-def _model(folder: Path, sha256: str, setting: str) -> ArrayModel:
+def prepared_model(annotation: BuiltAnnotation, setting: str) -> ArrayModel:
     """The prepared platform, kept for the arrays to come; one thread prepares it."""
     with _loading:
-        return _kept_model(folder, sha256, setting)
+        return _kept_model(annotation.folder, annotation.sha256, setting)
 
 
 @lru_cache(maxsize=PLATFORMS_KEPT)
