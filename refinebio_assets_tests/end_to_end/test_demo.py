@@ -112,6 +112,7 @@ def test_documented_compendium(demo_home: Path) -> None:
             assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     with duckdb.connect(demo_home / "refinebio.duckdb", read_only=True) as database:
         for query in re.findall(r"```sql\n(.*?)```", text, re.DOTALL):
+            query = query.replace("'rnaseq_compendia/", f"'{demo_home}/rnaseq_compendia/")
             assert database.execute(query).fetchall(), query
 
 
