@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from refinebio_assets.command import dagster_instance, err, errors_told
+
+# Seconds that a connection may idle. The default, five, ends some while a busy client uses them.
+KEEP_ALIVE: Final = 75
 
 
 def serve(
@@ -51,4 +54,11 @@ def serve(
             err.print("There is no catalogue yet: answers will be 503 until one is built.")
         err.print("Datasets are made while Dagster's daemon runs with the sensor dataset_requests.")
         err.print(f"http://{host}:{port}/v1/", highlight=False)
-        uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
+        uvicorn.run(
+            app,
+            host=host,
+            port=port,
+            log_level="warning",
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE,
+        )
