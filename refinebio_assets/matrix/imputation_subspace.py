@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,21 +83,29 @@ class Subspace:
         Of the basis and the start together: room is taken as it is filled.
     start
         The fill to begin with; None is 0.
+    dtype
+        Of the products; None: that of the matrix.
     """
 
     def __init__(
-        self, source: Source, missing: MissingCells, most_columns: int, start: Factors | None
+        self,
+        source: Source,
+        missing: MissingCells,
+        most_columns: int,
+        start: Factors | None,
+        dtype: np.dtype[Any] | None = None,
     ) -> None:
         assert missing.patterns is not None  # noqa: S101 — for the type checker
         self._source, self._missing, self._patterns = source, missing, missing.patterns
+        self.dtype = dtype = missing.dtype if dtype is None else dtype
         self._start = start
         self._given = 0 if start is None else start.samples.shape[1]
         self._most = most_columns
         count = len(missing.patterns)
         # Basis vectors are rows here. P's columns: those of the start, then one of each vector.
-        self._basis: Reals = np.zeros((most_columns, source.genes), missing.dtype)
-        self._left: Reals = np.zeros((source.samples, most_columns), missing.dtype)
-        self._back: Reals = np.zeros((count, most_columns, source.genes), missing.dtype)
+        self._basis: Reals = np.zeros((most_columns, source.genes), dtype)
+        self._left: Reals = np.zeros((source.samples, most_columns), dtype)
+        self._back: Reals = np.zeros((count, most_columns, source.genes), dtype)
         self._gram: Floats = np.zeros((count, self._given, self._given))  # PᵀP
         self._overlap: Floats = np.zeros((count, 0, 0))  # of basis vectors, in missing genes
         self._width = 0
@@ -129,14 +137,15 @@ class Subspace:
         first = 0 if self._width == 0 else columns
 
         def seen(block: SortedBlock) -> Sums:
-            product = block.values @ vectors.T
+            values = block.values.astype(self.dtype, copy=False)
+            product = values @ vectors.T
             if first < columns:
                 assert self._start is not None  # noqa: S101 — for the type checker
                 product = np.concatenate([self._start.samples[block.samples], product], axis=1)
             self._left[block.samples, first : columns + some] = product
             for pattern, rows in block.runs:
                 total = self._back[pattern, first : columns + some]
-                yield total, product[rows].T @ block.values[rows]
+                yield total, product[rows].T @ values[rows]
 
         sum_sorted_blocks(self._source, cells, self._missing.pattern_of, seen)
         self._width += some
@@ -230,7 +239,7 @@ class Subspace:
         sizes = np.concatenate([_singular_values(now) for _, now in pairs])
         left = np.concatenate([now.left for _, now in pairs], axis=2)
         columns = self._given + self._width
-        dtype = self._missing.dtype
+        dtype = self.dtype
         found = np.zeros((left.shape[2], self._source.genes), dtype)
         for number, genes in enumerate(self._patterns):
             found += (left[number] / sizes).T.astype(dtype) @ self._back[number, :columns]
@@ -267,7 +276,7 @@ class Subspace:
         rest = independent_of(kept, last[:, : max(0, width - kept.shape[1])])
         turn = np.concatenate([kept, rest], axis=1)
         width = turn.shape[1]
-        dtype = self._missing.dtype
+        dtype = self.dtype
         own = slice(self._given, self._given + self._width)
         new = slice(self._given, self._given + width)
         self._basis[:width] = turn.T.astype(dtype) @ self._basis[: self._width]
@@ -292,16 +301,16 @@ class Subspace:
         samples = np.zeros((self._source.samples, of.right.shape[1]), dtype)
         columns = self._given + self._width
         for number, members in enumerate(self._members):
-            left = of.left[number].astype(dtype)
+            left = of.left[number].astype(self.dtype)
             for at in range(0, len(members), _ROWS_AT_A_TIME):
                 rows = members[at : at + _ROWS_AT_A_TIME]
                 samples[rows] = self._left[rows, :columns] @ left
-        return Factors(samples, self.basis @ of.right.astype(dtype))
+        return Factors(samples, self.leading(of, of.right.shape[1]))
 
     def leading(self, of: Iterate, width: int) -> Reals:
         """(genes, `width` at most): right singular vectors, the largest first."""
-        vectors: Reals = self.basis @ of.vectors[:, :width].astype(self._missing.dtype)
-        return vectors
+        vectors: Reals = self.basis @ of.vectors[:, :width].astype(self.dtype)
+        return vectors.astype(self._missing.dtype)
 
 
 def _looked_at(count: int) -> NDArray[np.int64]:

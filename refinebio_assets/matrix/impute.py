@@ -4,11 +4,11 @@ Source: Troyanskaya et al., "Missing value estimation methods for DNA microarray
 Bioinformatics 17:520 (2001), in the form of fancyimpute 0.7.0's `IterativeSVD`: the rank
 grows 1, 2, 4, 8 … up to the asked one, nothing is centred, scaled or clipped, and the result
 is the iterate at which the fill changed by less than the threshold. Where the missing cells
-follow a few patterns, all iterations are done within a subspace that a few passes over the
-matrix widen until it holds their singular vectors; else the vectors come from subspace
-iteration that goes on where it stood, one or a few passes for each iteration. The tests state
-how near to the original either is. An imputation can start from an earlier one's factors. Not
-here: files of users, the matrix on disk.
+of many samples follow a few patterns, all iterations are done within a subspace that a few
+passes over the matrix widen until it holds their singular vectors; else the vectors come from
+subspace iteration that goes on where it stood, one or a few passes for each iteration. The
+tests state how near to the original either is. An imputation can start from an earlier one's
+factors. Not here: files of users, the matrix on disk.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numba import njit
 from threadpoolctl import threadpool_limits
 
 from refinebio_assets.errors import CannotImpute
@@ -44,10 +45,11 @@ _NEW_COLUMNS: Final = 24  # of the subspace, at most, for a pass
 _MOST_COLUMNS: Final = 128  # of the subspace
 _SUBSPACE_BYTES: Final = 400 << 20  # of its products with the matrix
 _MOST_WIDENED: Final = 50  # passes
+_SAMPLES_OF_PATTERN: Final = 128  # at least, on average: with fewer, more passes cost less
 _STUCK: Final = 4  # passes without getting nearer: there is no room for more
 _MOST_REPEATS: Final = 50  # passes for one iteration, outside of a subspace
-_ROUNDING: Final = 50  # times the type's: `turning` cannot be told to less
-_LOOSER: Final = 300  # times `turning`: pass by pass, vectors are a multiplication ahead of it
+_ROUNDING: Final = 50  # times the type's: turning cannot be told to less
+_LOOSER: Final = 150  # times `turning`: pass by pass, vectors are a multiplication ahead of it
 _NAMED: Final = 5  # genes or samples in a message
 
 
@@ -65,9 +67,10 @@ class IterativeSvd:
         The end at the latest.
     turning
         Iterations' singular vectors are taken once a further pass would turn none of their
-        approximations by more than this fraction of the matrix's norm (or 50 roundings of its
-        type). Pass by pass, where there are too many patterns, the vectors that are taken have
-        that further pass behind them: there it is three hundred times as much.
+        approximations by more than this fraction of the matrix's norm. Below 50 roundings of
+        float32 (6e-6), such a matrix's products are in float64. Pass by pass, where there are
+        too many patterns, the vectors that are taken have that further pass behind them: there
+        it is 150 times as much.
     seed
         Of the first basis.
     """
@@ -75,7 +78,7 @@ class IterativeSvd:
     rank: int = 10
     threshold: float = 1e-5
     most_iterations: int = 200
-    turning: float = 3e-6
+    turning: float = 6e-6
     seed: int = 0
 
 
@@ -133,12 +136,10 @@ class Imputation:
 
     def put(self, values: Reals, samples: slice, genes: slice = slice(None)) -> int:
         """Replace what is not finite in a part of the matrix, in place; return how many."""
-        gaps = ~np.isfinite(values)
-        count = int(gaps.sum())
-        if count and self.fill is not None:
-            low = self.fill.samples[samples] @ self.fill.genes[genes].T
-            np.copyto(values, low, where=gaps, casting="same_kind")
-        return count
+        if self.fill is None:
+            return int((~np.isfinite(values)).sum())
+        rows = np.ascontiguousarray(self.fill.samples[samples])
+        return int(_put(values, rows, np.ascontiguousarray(self.fill.genes[genes])))
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,8 @@ def impute(
 ) -> Imputation:
     """Impute a matrix that is read in blocks, in its own precision.
 
-    Memory is some five blocks, (samples + genes) × 128, a few arrays of genes × 250 in
-    float64, and by pattern of missing genes, up to 400 MiB in all, genes × 128.
+    Memory is some three blocks for each of up to six threads, (samples + genes) × 128, a few
+    arrays of genes × 250, and genes × 128 for each pattern of missing genes: 400 MiB at most.
 
     Parameters
     ----------
@@ -216,13 +217,17 @@ def _impute(
     if fill is not None:
         samples, genes = (each.astype(missing.dtype) for each in (fill.samples, fill.genes))
         fill = Factors(samples, genes)
-    state = State(basis=basis.astype(missing.dtype), fill=fill, at_full_rank=fill is not None)
     on = _Matrix(source, missing, block_cells)
     identity = f"{missing.digest} {missing.dtype} {source.samples} {source.genes} {settings}"
     kept = _Kept(checkpoint, f"{identity} {start.digest if start else None}", on_pass)
-    most = _most_columns(on, settings.rank, fill)
+    dtype = missing.dtype
+    if settings.turning < _ROUNDING * float(np.finfo(dtype).eps):
+        dtype = np.dtype(np.float64)
+    most = _most_columns(on, settings.rank, fill, dtype)
     if most:
-        return _in_subspace(on, settings, state, most, kept)
+        space = Subspace(source, missing, most, fill, dtype)
+        return _in_subspace(space, on, settings, basis.astype(dtype), kept)
+    state = State(basis.astype(missing.dtype), fill=fill, at_full_rank=fill is not None)
     return _pass_by_pass(on, settings, state, kept)
 
 
@@ -319,30 +324,30 @@ def _result(on: _Matrix, state: State) -> Imputation:
 # --- within a subspace ------------------------------------------------------------------
 
 
-def _most_columns(on: _Matrix, rank: int, start: Factors | None) -> int:
-    """Of a subspace that there is room for; 0: too few for it to be of use."""
+def _most_columns(on: _Matrix, rank: int, start: Factors | None, dtype: np.dtype[Any]) -> int:
+    """Of a subspace that there is room for; 0 where it is of no use."""
     if on.missing.patterns is None:
         return 0
+    if on.source.samples < _SAMPLES_OF_PATTERN * len(on.missing.patterns):
+        return 0
     given = 0 if start is None else start.samples.shape[1]
-    column = len(on.missing.patterns) * on.source.genes * on.missing.dtype.itemsize
+    column = len(on.missing.patterns) * on.source.genes * dtype.itemsize
     wanted = max(_MOST_COLUMNS, 8 * rank)
     most = min(wanted, on.source.genes, _SUBSPACE_BYTES // column - given)
     return 0 if most < min(4 * rank, on.source.genes) else most + given
 
 
 def _in_subspace(
-    on: _Matrix, settings: IterativeSvd, begun: State, most: int, kept: _Kept
+    space: Subspace, on: _Matrix, settings: IterativeSvd, basis: Reals, kept: _Kept
 ) -> Imputation:
     """All iterations within a subspace that is widened until they stay within it."""
-    start = begun.fill
-    state = kept.restored() or State(basis=begun.basis[:, :most])
+    state = kept.restored() or State(basis[:, : space.room])
     if state.passes:
         kept.tell(state, 0 if state.fill else None)
     if state.fill is not None:
         return _result(on, state)
-    goal = max(settings.turning, _ROUNDING * float(np.finfo(on.missing.dtype).eps))
-    space = Subspace(on.source, on.missing, most, start)
-    columns = min(max(1, most // 4), max(_NEW_COLUMNS, settings.rank))
+    goal = settings.turning
+    columns = min(max(1, space.room // 4), max(_NEW_COLUMNS, settings.rank))
     new, seen = state.basis, [math.nan]
     while state.fill is None:
         space.widen(new, on.cells)
@@ -359,7 +364,7 @@ def _in_subspace(
             break
         if space.room < new.shape[1]:
             space.narrow(found, space.width + space.room - new.shape[1])
-        state.basis = np.concatenate([space.basis, new.astype(on.missing.dtype)], axis=1)
+        state.basis = np.concatenate([space.basis, new.astype(space.dtype)], axis=1)
         kept.after_pass(state, _steps_left(seen[-2], seen[-1], goal))
     return _result(on, state)
 
@@ -420,3 +425,19 @@ def _passes_left(state: State, settings: IterativeSvd) -> int | None:
     if left is None:
         return None
     return min(left, settings.most_iterations - len(state.changes))
+
+
+@njit(cache=True, nogil=True)
+def _put(values: Reals, samples: Reals, genes: Reals) -> int:
+    """The fill into what is not finite; how many cells that is."""
+    count = 0
+    for row in range(values.shape[0]):
+        for column in range(values.shape[1]):
+            value = values[row, column]
+            if value - value != 0:
+                low = values.dtype.type(0)
+                for each in range(samples.shape[1]):
+                    low += samples[row, each] * genes[column, each]
+                values[row, column] = low
+                count += 1
+    return count

@@ -137,7 +137,7 @@ def test_a_narrower_subspace_holds_the_same_iterations() -> None:
 
 
 def test_little_room_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = with_gaps(200, 300, 3, 2)
+    values = with_gaps(400, 300, 3, 2)
     source = SamplesInMemory(values)
     exact: Any = IterativeSvd(rank=4, turning=1e-6)
     whole = impute(source, exact)

@@ -21,22 +21,23 @@ from refinebio_assets.matrix.warm_start import Start
 
 Reals = NDArray[np.floating[Any]]
 
-# Of a fresh imputation from its own fixed point it is 1e-2 here: its end is a threshold.
-APART = 1e-2
-GENES = [f"ENSG{each:05}" for each in range(600)]
-SAMPLES = [f"GSM{each}" for each in range(300)]
+# Both end at a threshold, each at 1.5e-2 from the same fixed point here, a fresh one on one
+# side of it and a started one often on another. Measured: 2.4e-3 with nothing new, 8e-3 with
+# 3 % new samples, 1.8e-2 with 30 %.
+APART = 2e-2
+GENES = [f"ENSG{each:05}" for each in range(300)]
+SAMPLES = [f"GSM{each}" for each in range(600)]
 
 
 def expression(scattered: bool = False) -> Reals:
     rng = np.random.default_rng(5)
     scale = 3 * np.arange(1, 61) ** -0.8
-    values = rng.gamma(4, 2, 600) + (rng.normal(size=(300, 60)) * scale) @ rng.normal(
-        size=(60, 600)
-    )
+    low = (rng.normal(size=(600, 60)) * scale) @ rng.normal(size=(60, 300))
+    values = rng.gamma(4, 2, 300) + low
     values += rng.normal(0, 0.3, values.shape)
-    lacks = rng.random((4, 600)) < 0.15
+    lacks = rng.random((4, 300)) < 0.15
     lacks[0] &= ~lacks[1:].all(axis=0)
-    values[lacks[rng.integers(4, size=300)]] = np.nan
+    values[lacks[rng.integers(4, size=600)]] = np.nan
     if scattered:
         values[rng.random(values.shape) < 0.03] = np.nan
     return values.astype(np.float32)
@@ -70,22 +71,22 @@ def test_where_nothing_is_new_one_to_three_passes_are_enough(
     scattered: bool, tmp_path: Path
 ) -> None:
     values = expression(scattered)
-    earlier = kept(values, np.arange(300), np.arange(600), tmp_path / "factors.npz")
+    earlier = kept(values, np.arange(600), np.arange(300), tmp_path / "factors.npz")
     found = impute(SamplesInMemory(values), start=earlier.aligned(GENES, SAMPLES))
     assert 1 <= found.passes <= 3
     assert found.converged
-    assert apart(values, found, impute(SamplesInMemory(values))) < APART / 3
+    assert apart(values, found, impute(SamplesInMemory(values))) < 5e-3
 
 
 @pytest.mark.parametrize("scattered", [False, True])
-@pytest.mark.parametrize(("samples", "genes"), [(10, 0), (90, 0), (0, 40), (30, 40)])
+@pytest.mark.parametrize(("samples", "genes"), [(20, 0), (180, 0), (0, 20), (60, 20)])
 def test_what_is_new_comes_out_as_from_the_beginning(
     samples: int, genes: int, scattered: bool, tmp_path: Path
 ) -> None:
     values = expression(scattered)
     rng = np.random.default_rng(1)
-    new_samples, new_genes = rng.permutation(300)[:samples], rng.permutation(600)[:genes]
-    there = np.setdiff1d(np.arange(300), new_samples), np.setdiff1d(np.arange(600), new_genes)
+    new_samples, new_genes = rng.permutation(600)[:samples], rng.permutation(300)[:genes]
+    there = np.setdiff1d(np.arange(600), new_samples), np.setdiff1d(np.arange(300), new_genes)
     earlier = kept(values, rng.permutation(there[0]), rng.permutation(there[1]), tmp_path / "f")
     fresh = impute(SamplesInMemory(values))
     found = impute(SamplesInMemory(values), start=earlier.aligned(GENES, SAMPLES))
@@ -93,9 +94,23 @@ def test_what_is_new_comes_out_as_from_the_beginning(
     assert found.passes < fresh.passes
     assert apart(values, found, fresh) < APART
     if samples:
-        assert apart(values[new_samples], *(only(each, new_samples) for each in (found, fresh))) < (
-            1.5 * APART
-        )
+        both = (only(each, new_samples) for each in (found, fresh))
+        assert apart(values[new_samples], *both) < APART
+
+
+@pytest.mark.parametrize("scattered", [False, True])
+def test_the_fixed_point_is_the_same(scattered: bool, tmp_path: Path) -> None:
+    values = expression(scattered)
+    rng = np.random.default_rng(1)
+    there = np.sort(rng.permutation(600)[60:]), np.sort(rng.permutation(300)[20:])
+    earlier = kept(values, *there, tmp_path / "factors.npz")
+    source = SamplesInMemory(values.astype(np.float64))
+    settings = IterativeSvd(threshold=1e-10, turning=1e-7)
+    fresh = impute(source, settings)
+    found = impute(source, settings, start=earlier.aligned(GENES, SAMPLES))
+    assert found.converged
+    assert len(found.changes) < len(fresh.changes)
+    assert apart(values.astype(np.float64), found, fresh) < 3e-4
 
 
 def only(found: Imputation, samples: Any) -> Imputation:
@@ -105,16 +120,16 @@ def only(found: Imputation, samples: Any) -> Imputation:
 
 def test_of_low_rank_new_samples_and_genes_are_exact_at_once(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
-    whole = 5 + rng.normal(size=(300, 3)) @ rng.normal(size=(3, 600))
+    whole = 5 + rng.normal(size=(600, 3)) @ rng.normal(size=(3, 300))
     values = whole.copy()
     values[::2, ::5] = np.nan
     values[1::3, 3::7] = np.nan
     settings = IterativeSvd(rank=4, threshold=1e-12)
-    part = SamplesInMemory(values[:200, :500])
+    part = SamplesInMemory(values[:400, :250])
     found = impute(part, settings)
     assert found.fill is not None
     assert found.basis is not None
-    save_factors(tmp_path / "f", found.fill, found.basis, GENES[:500], SAMPLES[:200])
+    save_factors(tmp_path / "f", found.fill, found.basis, GENES[:250], SAMPLES[:400])
     start = read_factors(tmp_path / "f").aligned(GENES, SAMPLES)
     again = impute(SamplesInMemory(values), replace(settings, most_iterations=1), start=start)
     np.testing.assert_allclose(filled(values, again), whole, atol=0.05)
@@ -125,7 +140,7 @@ def test_a_stopped_one_is_gone_on_from_with_the_same_start_only(
     scattered: bool, tmp_path: Path
 ) -> None:
     values = expression(scattered)
-    earlier = kept(values, np.arange(200), np.arange(600), tmp_path / "factors.npz")
+    earlier = kept(values, np.arange(400), np.arange(300), tmp_path / "factors.npz")
     start, state = earlier.aligned(GENES, SAMPLES), tmp_path / "state"
     source = SamplesInMemory(values)
 
@@ -157,12 +172,12 @@ def test_nothing_in_common_is_no_start(tmp_path: Path) -> None:
 
 def test_a_start_of_another_rank(tmp_path: Path) -> None:
     values = expression()
-    earlier = kept(values, np.arange(300), np.arange(600), tmp_path / "factors.npz")
+    earlier = kept(values, np.arange(600), np.arange(300), tmp_path / "factors.npz")
     settings = IterativeSvd(rank=6)
     source = SamplesInMemory(values)
     found = impute(source, settings, start=earlier.aligned(GENES, SAMPLES))
     assert found.fill is not None
-    assert found.fill.genes.shape == (600, 6)
+    assert found.fill.genes.shape == (300, 6)
     assert apart(values, found, impute(source, settings)) < 2 * APART
 
 
